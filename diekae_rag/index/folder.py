@@ -1,0 +1,214 @@
+"""A saved index: a folder of three files that is written whole and checked when read.
+
+``manifest.json`` says what the folder is and carries a SHA-256 of the two others:
+``passages.sqlite`` and ``vectors.npy``. The checksums find damage, not malice; safety comes from
+formats that hold data only. Nothing in the folder can be executed by reading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diekae_rag.index.store import PassageStore
+
+__all__ = ["IndexFolderError", "Manifest", "read_index_folder", "write_index_folder"]
+
+FORMAT = "diekae_rag.PassageIndex"
+VERSION = 1
+MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.sqlite", "vectors.npy"
+
+
+class IndexFolderError(ValueError):
+    """A folder that cannot be read as an index, or must not be replaced by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    Args:
+        embedder: Name of the embedder whose vectors these are.
+        is_custom_embedder: True for an embedder object of the user's own, which no name can load.
+        vector_size: Numbers in a vector; 0 before the first passage.
+        count: Passages, and vectors.
+        files: SHA-256 of each other file, by name.
+        format: Tells an index from other folders.
+        version: Of the format; a newer one is refused.
+    """
+
+    embedder: str
+    is_custom_embedder: bool
+    vector_size: int
+    count: int
+    files: dict[str, str] = field(default_factory=dict)
+    format: str = FORMAT
+    version: int = VERSION
+
+
+def write_index_folder(
+    folder: Path, manifest: Manifest, store: PassageStore, vectors: NDArray[np.float32]
+) -> None:
+    """Writes an index beside ``folder``, then puts it in its place by renaming.
+
+    An index that was there is moved aside first and deleted last: if anything fails it is moved
+    back, and a crash in between leaves it, whole, under ``.<name>.previous``.
+
+    Raises:
+        IndexFolderError: ``folder`` holds something that is not an index; nothing is touched.
+    """
+    folder = Path(os.path.realpath(folder))
+    _refuse_to_replace_what_is_no_index(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
+    fresh.mkdir()
+    try:
+        store.save(fresh / PASSAGES)
+        np.save(fresh / VECTORS, vectors, allow_pickle=False)
+        digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
+        content = {**asdict(manifest), "files": digests}
+        (fresh / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        for name in (PASSAGES, VECTORS, MANIFEST):
+            _flush_to_disk(fresh / name)
+        _exchange(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
+    """Reads and checks an index: every file against its checksum, every count against the others.
+
+    Raises:
+        IndexFolderError: The folder is missing, foreign, damaged, or of a newer format.
+    """
+    manifest = _read_manifest(folder)
+    for name in (PASSAGES, VECTORS):
+        path = folder / name
+        if not path.is_file():
+            raise IndexFolderError(f"{folder} has no {name}; restore it, or build the index again.")
+        if _sha256(path) != manifest.files.get(name):
+            raise _damaged(folder, f"{name} is not the file that was saved (its SHA-256 differs)")
+    try:
+        store = PassageStore.load(folder / PASSAGES)
+    except sqlite3.Error as error:
+        raise _damaged(folder, f"{PASSAGES} cannot be read ({error})") from error
+    try:
+        vectors = np.load(folder / VECTORS, allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError) as error:
+        raise _damaged(folder, f"{VECTORS} cannot be read ({error})") from error
+    shape = (manifest.count, manifest.vector_size)
+    if manifest.count and not manifest.vector_size:
+        raise _damaged(folder, f"{MANIFEST} counts passages without a vector size")
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.shape != shape:
+        raise _damaged(folder, f"{VECTORS} is not a float32 array of shape {shape}")
+    if not np.isfinite(vectors).all():
+        raise _damaged(folder, f"{VECTORS} holds values that are not finite")
+    if len(store) != manifest.count:
+        raise _damaged(folder, f"{PASSAGES} holds {len(store)} passages, not {manifest.count}")
+    return manifest, store, vectors
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    if not folder.is_dir():
+        what = "is a file, not the folder of an index" if folder.exists() else "does not exist"
+        aside = _aside(folder)
+        hint = f"an interrupted save left {aside}; rename it back" if aside.is_dir() else "save one"
+        raise IndexFolderError(f"{folder} {what}; {hint}, or pass the folder of a saved index.")
+    content = _manifest_content(folder)
+    if content is None:
+        raise IndexFolderError(
+            f"{folder} is not a passage index (no {MANIFEST} that says so); "
+            "pass a folder that PassageIndex.save wrote."
+        )
+    version = content.get("version")
+    if type(version) is int and version > VERSION:
+        raise IndexFolderError(
+            f"{folder} has index format {version}, this diekae_rag reads {VERSION}; "
+            "upgrade diekae_rag, or build the index again."
+        )
+    types: dict[str, type] = {
+        "version": int,
+        "format": str,
+        "embedder": str,
+        "is_custom_embedder": bool,
+        "vector_size": int,
+        "count": int,
+        "files": dict,
+    }
+    if set(content) != set(types) or any(type(content[k]) is not t for k, t in types.items()):
+        raise _damaged(folder, f"{MANIFEST} lacks what it should say, or says more")
+    return Manifest(**content)
+
+
+def _manifest_content(folder: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and content.get("format") == FORMAT else None
+
+
+def _refuse_to_replace_what_is_no_index(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise IndexFolderError(f"{folder} is a file; save the index to a folder.")
+    names = {path.name for path in folder.iterdir()}
+    if names and _manifest_content(folder) is None:
+        raise IndexFolderError(
+            f"{folder} is not empty and is not a passage index; save to another folder."
+        )
+    if strangers := sorted(names - {MANIFEST, PASSAGES, VECTORS}):
+        raise IndexFolderError(
+            f"{folder} also holds {strangers[0]!r}, which saving would delete; move it away first."
+        )
+
+
+def _exchange(fresh: Path, folder: Path) -> None:
+    aside = _aside(folder)
+    if not folder.exists():
+        os.rename(fresh, folder)
+        _discard(aside)
+        return
+    _discard(aside)
+    os.rename(folder, aside)
+    try:
+        os.rename(fresh, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        raise
+    _discard(aside)
+
+
+def _discard(aside: Path) -> None:
+    if _manifest_content(aside) is not None or (aside.is_dir() and not any(aside.iterdir())):
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    folder = Path(os.path.realpath(folder))
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _damaged(folder: Path, what: str) -> IndexFolderError:
+    return IndexFolderError(f"the index in {folder} is damaged: {what}; build it again.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

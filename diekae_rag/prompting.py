@@ -1,0 +1,85 @@
+"""How knowledge and prompts are worded: part of a trained encoder's config, not of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Wording"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The templates an encoder was trained with.
+
+    What a template says around its placeholder may hold special tokens; the text that fills it may
+    not: there, ``</s>`` or ``[SYS]`` are characters like any others, so that no passage and no
+    prompt can imitate a delimiter. A blank before a placeholder is tokenized with the text, so that
+    its first word is the same token as within a sentence.
+
+    Args:
+        passage: How one passage is worded, with ``{passage}``; many are put one after the other.
+        prompt: How a prompt is worded, with ``{prompt}``.
+        answer: How an answer is worded in training and scoring, with ``{answer}``; an end of
+            sequence follows.
+
+    Raises:
+        ValueError: A template lacks its placeholder, or has it twice.
+
+    Example:
+        >>> Wording().prompt.format(prompt="Who?")
+        'Who?'
+    """
+
+    passage: str = "Imagine that {{{passage}}} "
+    prompt: str = "{prompt}"
+    answer: str = " {answer}"
+
+    def __post_init__(self) -> None:
+        for name in ("passage", "prompt", "answer"):
+            template = getattr(self, name)
+            if template.count(f"{{{name}}}") != 1:
+                raise ValueError(
+                    f"wording.{name} must contain {{{name}}} exactly once, got {template!r}."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The templates as JSON values."""
+        return asdict(self)
+
+    def tokenize_passages(
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    ) -> list[list[int]]:
+        """Token ids of each passage as worded, without beginning of sequence."""
+        return _fill(tokenizer, self.passage, "{passage}", texts)
+
+    def tokenize_prompts(
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    ) -> list[list[int]]:
+        """Token ids of each prompt as worded, without beginning of sequence."""
+        return _fill(tokenizer, self.prompt, "{prompt}", texts)
+
+    def tokenize_answers(
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    ) -> list[list[int]]:
+        """Token ids of each answer as worded, with an end of sequence where there is one."""
+        ids = _fill(tokenizer, self.answer, "{answer}", texts)
+        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        return [row + end for row in ids]
+
+
+def _fill(
+    tokenizer: PreTrainedTokenizerBase, template: str, placeholder: str, texts: Sequence[str]
+) -> list[list[int]]:
+    """Tokenizes a template around each text; only the template may hold special tokens."""
+    if not texts:
+        return []
+    before, after = (part.replace("{{", "{").replace("}}", "}") for part in template.split(placeholder))
+    blank = " " if before.endswith(" ") else ""
+    literals = tokenizer([before.removesuffix(" "), after], add_special_tokens=False).input_ids
+    cleaned = [blank + text.encode("utf-8", "replace").decode() for text in texts]
+    filled = tokenizer(cleaned, add_special_tokens=False, split_special_tokens=True).input_ids
+    return [literals[0] + list(row) + literals[1] for row in filled]

@@ -1,0 +1,117 @@
+"""What an encoder keeps of the passages: keys and values that the prompt attends to.
+
+Axes: N blocks of all bodies, P passages, B rows, H heads, K knowledge positions, d head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Knowledge", "PassageStates", "gather_knowledge"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassageStates:
+    """The encoder's states of some texts, each read alone from position 0.
+
+    Args:
+        keys: ``[N, P, H, K, d]``, rotary positions applied.
+        values: ``[N, P, H, K, d]``.
+        mask: ``[P, K]`` bool, true at real tokens.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return self.mask.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What each row of a batch may attend to.
+
+    Args:
+        keys: ``[N, B, H, K, d]``.
+        values: ``[N, B, H, K, d]``.
+        mask: ``[B, K]`` bool; a row without knowledge is false throughout.
+        starts: ``[B]`` long, the position of each row's first prompt token.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+    starts: Tensor
+
+    @property
+    def is_present(self) -> Tensor:
+        """``[B]`` bool, true for rows that have anything to read."""
+        return self.mask.any(1)
+
+    def expand(self, batch_size: int) -> Knowledge:
+        """Repeats each row for its beams or its several answers.
+
+        Raises:
+            RuntimeError: ``batch_size`` is not a multiple of the number of rows.
+        """
+        rows = self.mask.shape[0]
+        if batch_size == rows:
+            return self
+        if batch_size % rows:
+            raise RuntimeError(
+                f"the base model was called with {batch_size} rows while knowledge for {rows} was "
+                "set; a batch may only be a multiple (beams, num_return_sequences)."
+            )
+        repeats = batch_size // rows
+        return Knowledge(
+            self.keys.repeat_interleave(repeats, 1),
+            self.values.repeat_interleave(repeats, 1),
+            self.mask.repeat_interleave(repeats, 0),
+            self.starts.repeat_interleave(repeats, 0),
+        )
+
+
+def gather_knowledge(
+    states: PassageStates, rows: Sequence[Sequence[int]], starts: Sequence[int]
+) -> Knowledge:
+    """Lays the states that each row reads side by side; differentiable.
+
+    Args:
+        states: States of all the passages that any row reads.
+        rows: For each row, the positions in ``states`` of the passages it reads.
+        starts: For each row, the position of its first prompt token.
+
+    Example:
+        >>> states = PassageStates(*torch.ones(2, 1, 2, 1, 3, 4), torch.ones(2, 3).bool())
+        >>> gather_knowledge(states, [[0, 1], []], [8, 8]).mask.sum(1)
+        tensor([6, 0])
+    """
+    num_blocks, num_passages, heads, width, head_dim = states.keys.shape
+    device = states.mask.device
+    lengths = states.mask.sum(1).tolist()
+    # Real tokens only: a row is as wide as what it reads, not as its longest passage times k.
+    picked = [[p * width + t for p in row for t in range(lengths[p])] for row in rows]
+    longest = max(map(len, picked), default=0)
+    index = torch.tensor(
+        [row + [0] * (longest - len(row)) for row in picked], dtype=torch.long, device=device
+    ).view(len(rows), longest)
+    mask = torch.tensor(
+        [[True] * len(row) + [False] * (longest - len(row)) for row in picked],
+        dtype=torch.bool,
+        device=device,
+    ).view(len(rows), longest)
+
+    def pick(states: Tensor) -> Tensor:
+        tokens = states.permute(0, 1, 3, 2, 4).reshape(num_blocks, -1, heads, head_dim)
+        if not num_passages:
+            return tokens.new_zeros(num_blocks, len(rows), heads, 0, head_dim)
+        return tokens[:, index].transpose(2, 3)
+
+    return Knowledge(
+        pick(states.keys), pick(states.values), mask, torch.tensor(list(starts), device=device)
+    )
