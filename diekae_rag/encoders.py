@@ -63,9 +63,7 @@ class _Recorder:
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
 
-    def update(
-        self, keys: Tensor, values: Tensor, layer: int, *_: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
         self.keys.append(keys)
         self.values.append(values)
         return keys, values
@@ -84,9 +82,7 @@ class _Reader:
         self.knowledge, self.first_block = knowledge, first_block
         self.cache, self.first_layer = cache, first_layer
 
-    def update(
-        self, keys: Tensor, values: Tensor, layer: int, *_: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
         block = self.first_block + layer
         if self.cache is not None:
             keys, values = self.cache.update(keys, values, self.first_layer + block)

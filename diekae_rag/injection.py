@@ -139,7 +139,9 @@ class Injection:
         if (call := getattr(self._local, "call", None)) is not None:
             call.deltas = {}
 
-    def _before_pass(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_pass(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Runs the encoders over what the base model is about to read."""
         call: _Call | None = getattr(self._local, "call", None)
         if call is None:
@@ -221,7 +223,9 @@ def _capacity(cache: Any) -> int:
     """
     if cache is None or not cache.layers:
         return 0
-    if getattr(cache, "offloading", False) or any("Quant" in type(x).__name__ for x in cache.layers):
+    if getattr(cache, "offloading", False) or any(
+        "Quant" in type(x).__name__ for x in cache.layers
+    ):
         raise RuntimeError("quantized and offloaded caches cannot be used with injection.")
     if isinstance(cache.layers[0], StaticLayer):
         return max(int(layer.get_max_length()) for layer in cache.layers)

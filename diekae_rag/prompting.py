@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Wording"]
+__all__ = ["Wording", "start_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Wording:
         'Who?'
     """
 
-    passage: str = "Imagine that {{{passage}}} "
+    passage: str = "Imagine that {{passage}} "
     prompt: str = "{prompt}"
     answer: str = " {answer}"
 
@@ -51,10 +51,19 @@ class Wording:
         return asdict(self)
 
     def tokenize_passages(
-        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Sequence[str],
+        max_tokens: int | None = None,
     ) -> list[list[int]]:
-        """Token ids of each passage as worded, without beginning of sequence."""
-        return _fill(tokenizer, self.passage, "{passage}", texts)
+        """Token ids of each passage as worded, without beginning of sequence.
+
+        Args:
+            tokenizer: The base model's.
+            texts: The passages.
+            max_tokens: Longest passage; the text is cut at its end, the wording around it stays.
+        """
+        return _fill(tokenizer, self.passage, "{passage}", texts, max_tokens)
 
     def tokenize_prompts(
         self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
@@ -66,20 +75,39 @@ class Wording:
         self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     ) -> list[list[int]]:
         """Token ids of each answer as worded, with an end of sequence where there is one."""
-        ids = _fill(tokenizer, self.answer, "{answer}", texts)
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        return [row + end for row in ids]
+        return [row + end for row in _fill(tokenizer, self.answer, "{answer}", texts)]
+
+    def read_answer(self, text: str) -> str:
+        """The answer without what the wording puts before it.
+
+        Example:
+            >>> Wording(answer=" {answer}").read_answer(" Turin")
+            'Turin'
+        """
+        return text.removeprefix(self.answer.partition("{answer}")[0])
+
+
+def start_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What this tokenizer begins a sequence with: usually one token, or nothing."""
+    ends = {tokenizer.eos_token_id}
+    return [token for token in tokenizer("").input_ids if token not in ends]
 
 
 def _fill(
-    tokenizer: PreTrainedTokenizerBase, template: str, placeholder: str, texts: Sequence[str]
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    placeholder: str,
+    texts: Sequence[str],
+    max_tokens: int | None = None,
 ) -> list[list[int]]:
     """Tokenizes a template around each text; only the template may hold special tokens."""
     if not texts:
         return []
-    before, after = (part.replace("{{", "{").replace("}}", "}") for part in template.split(placeholder))
+    before, after = template.split(placeholder)
     blank = " " if before.endswith(" ") else ""
     literals = tokenizer([before.removesuffix(" "), after], add_special_tokens=False).input_ids
     cleaned = [blank + text.encode("utf-8", "replace").decode() for text in texts]
     filled = tokenizer(cleaned, add_special_tokens=False, split_special_tokens=True).input_ids
-    return [literals[0] + list(row) + literals[1] for row in filled]
+    room = None if max_tokens is None else max(0, max_tokens - len(literals[0]) - len(literals[1]))
+    return [literals[0] + list(row)[:room] + literals[1] for row in filled]

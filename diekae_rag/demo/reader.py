@@ -17,7 +17,14 @@ from diekae_rag.demo.episodes import Episode, random_episode
 from diekae_rag.prompting import Wording
 from diekae_rag.training.loop import Schedule, train
 
-__all__ = ["DEMO_WORDING", "READER_PHASES", "Phase", "build_reader", "sample_episode", "train_reader"]
+__all__ = [
+    "DEMO_WORDING",
+    "READER_PHASES",
+    "Phase",
+    "build_reader",
+    "sample_episode",
+    "train_reader",
+]
 
 DEMO_WORDING = Wording(
     passage="Imagine that {passage}[SEP]", prompt="[USR] {prompt}[SYS]", answer=" {answer}"

@@ -12,9 +12,7 @@ from collections.abc import Callable
 
 __all__ = ["invent_name", "invent_value", "is_test_name"]
 
-_ONSETS = (
-    "b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w y z"
-).split()
+_ONSETS = ("b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w y z").split()
 _VOWELS = "a e i o u a e i o ai au ea ie oo ou".split()
 _CODAS = ["", "", "", "l", "n", "r", "s", "m", "th", "nd", "rk", "x", "ll", "ck", "v"]
 _TOWN_ENDINGS = "ford holt mere wick stad haven dale burg port ton".split()

@@ -48,9 +48,7 @@ class Schedule:
         return min(1.0, up, down)
 
 
-def _optimizers(
-    parameters: dict[str, nn.Parameter], rate: float
-) -> list[torch.optim.Optimizer]:
+def _optimizers(parameters: dict[str, nn.Parameter], rate: float) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in parameters.items() if p.ndim == 2 and "layers." in name]
     others = [p for name, p in parameters.items() if p.ndim != 2 or "layers." not in name]
     optimizers: list[torch.optim.Optimizer] = []

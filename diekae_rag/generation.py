@@ -1,0 +1,170 @@
+"""How an answer is generated: the options that can be honoured, and what a row ends up as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+
+from diekae_rag.answers import FinishReason
+from diekae_rag.prompting import Wording
+from diekae_rag.stopping import Watch, check_stop, trim_at_stop
+
+__all__ = ["GenerationOptions", "finish_row"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """What ``generate`` and ``stream`` take besides prompt, passages and mode.
+
+    Args:
+        max_new_tokens: Most tokens to generate, at least 1.
+        stop: Strings that end the answer, of any length; the answer ends before them.
+        temperature: 0 is greedy; above, tokens are drawn.
+        top_p: Draw from the likeliest tokens that make up this share.
+        top_k: Draw from this many of the likeliest.
+        seed: Makes drawing repeatable; nothing else in the process is disturbed.
+        num_beams: Beam search with this many beams.
+        num_return_sequences: Answers per prompt.
+        repetition_penalty: Above 1 makes repeating less likely.
+        use_cache: Whether to keep what was read; without, everything is read at every token.
+        cache_implementation: ``"dynamic"`` or ``"static"``.
+        prefill_chunk_size: Read the prompt in pieces of this many tokens.
+        prompt_lookup_num_tokens: Guess this many tokens from the prompt and verify them at once.
+        batch_size: Prompts that are run side by side.
+
+    Raises:
+        ValueError: A value that cannot be.
+    """
+
+    max_new_tokens: int = 64
+    stop: list[str] = field(default_factory=list)
+    temperature: float = 0.0
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    repetition_penalty: float | None = None
+    use_cache: bool = True
+    cache_implementation: str | None = None
+    prefill_chunk_size: int | None = None
+    prompt_lookup_num_tokens: int | None = None
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "num_beams", "num_return_sequences", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be 0 (greedy) or above, got {self.temperature}.")
+        if self.temperature == 0 and (self.top_p is not None or self.top_k is not None):
+            raise ValueError("top_p and top_k choose what to draw from: set a temperature too.")
+        if self.cache_implementation not in (None, "dynamic", "static"):
+            raise ValueError(
+                f"cache_implementation must be dynamic or static, got {self.cache_implementation!r}."
+            )
+        if (
+            self.num_return_sequences > 1
+            and self.temperature == 0
+            and (self.num_beams < self.num_return_sequences)
+        ):
+            raise ValueError(
+                "several answers to a prompt need a temperature, or as many beams as answers."
+            )
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> GenerationOptions:
+        """Reads options as a caller gave them; ``None`` is the default.
+
+        Raises:
+            TypeError: An option that does not exist: none is swallowed.
+
+        Example:
+            >>> GenerationOptions.read({"stop": "END"}).stop
+            ['END']
+        """
+        known = {item.name for item in fields(cls)}
+        if unknown := set(options) - known:
+            raise TypeError(f"unknown option(s) {sorted(unknown)}; there are {sorted(known)}.")
+        given = {name: value for name, value in options.items() if value is not None}
+        return cls(**{**given, "stop": check_stop(given.get("stop"))})
+
+    def run(
+        self,
+        base: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        watch: Watch,
+    ) -> Tensor:
+        """Calls the base model's own ``generate``; gives prompt and new tokens, ``[B, T]``."""
+        sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
+        sampling["temperature"] = self.temperature if self.temperature > 0 else None
+        sampling["top_p"], sampling["top_k"] = self.top_p, self.top_k
+        optional = {
+            name: getattr(self, name)
+            for name in (
+                "repetition_penalty",
+                "cache_implementation",
+                "prefill_chunk_size",
+                "prompt_lookup_num_tokens",
+            )
+            if getattr(self, name) is not None
+        }
+        pad = tokenizer.pad_token_id
+        seeded = self.seed is not None
+        devices = [input_ids.device] if input_ids.device.type == "cuda" else []
+        with torch.random.fork_rng(devices) if seeded else nullcontext():
+            if self.seed is not None:
+                torch.manual_seed(self.seed)
+            output = base.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                max_new_tokens=self.max_new_tokens,
+                num_beams=self.num_beams,
+                num_return_sequences=self.num_return_sequences,
+                use_cache=self.use_cache,
+                pad_token_id=pad if pad is not None else (_end_tokens(tokenizer, base) or [0])[0],
+                stopping_criteria=StoppingCriteriaList([watch]),
+                disable_compile=True,
+                **sampling,
+                **optional,
+            )
+        return output if isinstance(output, Tensor) else output.sequences
+
+
+def _end_tokens(tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel) -> list[int]:
+    ends = getattr(base.generation_config, "eos_token_id", None)
+    ends = ends if ends is not None else tokenizer.eos_token_id
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+def finish_row(
+    row: list[int],
+    tokenizer: PreTrainedTokenizerBase,
+    base: PreTrainedModel,
+    wording: Wording,
+    stops: Sequence[str],
+) -> tuple[str, int, FinishReason]:
+    """From one row's new ids to its text, how many tokens it took, and why it ended."""
+    ends = set(_end_tokens(tokenizer, base))
+    length = next((at for at, token in enumerate(row) if token in ends), None)
+    ids = row if length is None else row[:length]
+    text = wording.read_answer(tokenizer.decode(ids, skip_special_tokens=True))
+    text, stopped = trim_at_stop(text, stops)
+    if stopped:
+        used = next(
+            count
+            for count in range(1, len(ids) + 1)
+            if trim_at_stop(tokenizer.decode(ids[:count], skip_special_tokens=True), stops)[1]
+        )
+        return text, used, "stop"
+    if length is not None:
+        return text, length + 1, "stop"
+    return text, len(row), "length"

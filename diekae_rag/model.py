@@ -1,0 +1,349 @@
+"""The way in: a frozen base model, its encoders, and one object that answers with them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from diekae_rag.answers import MODES, Answer, Mode, Usage
+from diekae_rag.encoders import Encoders
+from diekae_rag.generation import GenerationOptions, finish_row
+from diekae_rag.injection import Injection
+from diekae_rag.locations import locate
+from diekae_rag.passages import Passage, as_passages
+from diekae_rag.prompting import Wording
+from diekae_rag.requests import Request, pad_left, prepare
+from diekae_rag.states import Knowledge, PassageStates, gather_knowledge
+from diekae_rag.stopping import Watch
+from diekae_rag.streaming import AnswerStream
+
+__all__ = ["DiekaeModel", "PassagesLike"]
+
+PassagesLike = Iterable[Passage | str | Mapping[str, Any]]
+
+
+class DiekaeModel:
+    """A frozen language model that answers from passages it never reads.
+
+    The base model is used as it is: outside a call its outputs are bit-identical to those it had
+    before, and ``detach`` takes even the hooks away.
+
+    Args:
+        base: A decoder-only ``transformers`` model of a family that works (``FAMILIES``).
+        tokenizer: Its tokenizer.
+        encoders: Encoders trained for it.
+
+    Raises:
+        ValueError: The encoders do not belong to this base model.
+
+    Example:
+        >>> model = DiekaeModel.from_pretrained("demo")
+        >>> answer = model.generate("Where was Ilma Bresk born?", ["Ilma Bresk was born in Kolwick."])
+        >>> answer.usage.prompt_tokens < answer.usage.knowledge_tokens + 20
+        True
+    """
+
+    def __init__(
+        self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoders: Encoders
+    ) -> None:
+        self.base, self.tokenizer = base, tokenizer
+        self.encoders = encoders.eval()
+        self.injection = Injection(base, encoders)
+        self.wording = Wording(**(encoders.config.wording or {}))
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        base: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        **base_options: Any,
+    ) -> DiekaeModel:
+        """Loads encoders and the base model that they name.
+
+        Args:
+            name_or_path: A folder, a hub id, or ``"demo"`` for the reader that ships.
+            base: A base model that is loaded already.
+            tokenizer: Its tokenizer; the one saved with the base model when not given.
+            **base_options: Given to ``AutoModelForCausalLM.from_pretrained`` (``dtype``,
+                ``device_map``, ``quantization_config``, ...).
+
+        Raises:
+            FileNotFoundError: There is no such folder, or it holds no encoders.
+            ValueError: The encoders name no base model and none was passed, or it does not fit.
+        """
+        place = locate(name_or_path)
+        encoders = Encoders.from_pretrained(place.encoders)
+        name, revision = place.base(encoders.config)
+        if base is None:
+            base = AutoModelForCausalLM.from_pretrained(name, revision=revision, **base_options)
+        elif base_options:
+            raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, revision=revision)
+        weight = base.get_input_embeddings().weight
+        return cls(base.eval(), tokenizer, encoders.to(weight.device))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Saves the encoders and their config: nothing of the base model but its name."""
+        from diekae_rag.files import new_folder
+
+        with new_folder(folder) as temporary:
+            self.encoders.save_pretrained(temporary)
+
+    def detach(self) -> None:
+        """Takes the hooks off the base model; this object can then only stuff."""
+        self.injection.detach()
+
+    @property
+    def window(self) -> int:
+        """How many positions the base model has."""
+        return int(getattr(self.base.config, "max_position_embeddings", 0) or 1 << 20)
+
+    @overload
+    def generate(
+        self, prompt: str, passages: PassagesLike | None = ..., mode: Mode = ..., **options: Any
+    ) -> Answer: ...
+    @overload
+    def generate(
+        self,
+        prompt: Sequence[str],
+        passages: Sequence[PassagesLike | None] | None = ...,
+        mode: Mode = ...,
+        **options: Any,
+    ) -> list[Answer]: ...
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        passages: Any = None,
+        mode: Mode = "inject",
+        **options: Any,
+    ) -> Answer | list[Answer]:
+        """Answers one prompt, or several in one batch.
+
+        Args:
+            prompt: A text, or a list of them.
+            passages: For a text, a list of passages (``Passage``, ``str`` or mapping), best first;
+                for a list, one such list (or ``None``) per prompt.
+            mode: ``"inject"``: passages go through the encoders; ``"stuff"``: into the prompt;
+                ``"combine"``: both; ``"none"``: nowhere.
+            **options: Those of ``GenerationOptions``: ``max_new_tokens``, ``stop``,
+                ``temperature``, ``top_p``, ``top_k``, ``seed``, ``num_beams``,
+                ``num_return_sequences``, ``use_cache``, ``cache_implementation``, ...
+
+        Returns:
+            An ``Answer``, or for a list a list (with ``num_return_sequences=n``, ``n`` for each
+            prompt, one after the other).
+
+        Raises:
+            ValueError: An empty prompt, an unknown mode, an empty stop string, lists that do not
+                match.
+            TypeError: An option that does not exist, or something that is no passage.
+            PromptTooLongError: A prompt that does not fit the base model's window.
+        """
+        settings = GenerationOptions.read(options)
+        if isinstance(prompt, str):
+            answers = self._answer([prompt], [as_passages(passages)], mode, settings)
+            return answers if settings.num_return_sequences > 1 else answers[0]
+        prompts = list(prompt)
+        given = [None] * len(prompts) if passages is None else list(passages)
+        if len(given) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts came with {len(given)} lists of passages.")
+        if not prompts:
+            return []
+        return self._answer(prompts, [as_passages(item) for item in given], mode, settings)
+
+    def stream(
+        self,
+        prompt: str,
+        passages: PassagesLike | None = None,
+        mode: Mode = "inject",
+        **options: Any,
+    ) -> AnswerStream:
+        """Answers one prompt and gives the text as it comes.
+
+        The pieces together are the text that ``generate`` gives. Whoever stops reading stops the
+        generation; an error in it is raised at the next piece.
+
+        Example:
+            >>> model = DiekaeModel.from_pretrained("demo")
+            >>> stream = model.stream("Where is Bresk Mills based?", ["Bresk Mills is based in Oltun."])
+            >>> "".join(stream) == stream.answer.text
+            True
+        """
+        settings = GenerationOptions.read(options)
+        if settings.num_beams > 1 or settings.num_return_sequences > 1:
+            raise ValueError("only one answer can be streamed: no beams, no several sequences.")
+        read = as_passages(passages)
+        self._check(mode)
+        request = self._prepare(prompt, read, mode, settings)  # errors come before the first piece
+
+        def run(watch: Callable[[Watch], None]) -> Answer:
+            return self._run([request], mode, settings, watch)[0]
+
+        return AnswerStream(run, self.tokenizer, self.wording, settings.stop)
+
+    @torch.no_grad()
+    def score(
+        self,
+        prompt: str,
+        answer: str,
+        passages: PassagesLike | None = None,
+        mode: Mode = "inject",
+    ) -> float:
+        """Log-likelihood of an answer, in nats, its end of sequence included.
+
+        Example:
+            >>> model = DiekaeModel.from_pretrained("demo")
+            >>> model.score("Where was Ilma Bresk born?", "Kolwick") < 0
+            True
+        """
+        self._check(mode)
+        continuation = self.wording.tokenize_answers(self.tokenizer, [answer])[0]
+        settings = GenerationOptions(max_new_tokens=len(continuation))
+        request = self._prepare(prompt, as_passages(passages), mode, settings)
+        device = self.base.get_input_embeddings().weight.device
+        ids = torch.tensor([request.input_ids + continuation], device=device)
+        with self._lock, self._injecting([request], torch.tensor([request.is_prompt]), mode):
+            logits = self.base(input_ids=ids, use_cache=False).logits[0].float()
+        first = len(request.input_ids)
+        log_probs = logits[first - 1 : -1].log_softmax(-1)
+        return float(log_probs.gather(1, ids[0, first:, None]).sum())
+
+    def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
+        """The encoders' states of tokenized passages, each read alone."""
+        embed = self.base.get_input_embeddings()
+        longest = max(map(len, texts), default=0)
+        ids = torch.tensor([[*text] + [0] * (longest - len(text)) for text in texts])
+        mask = torch.tensor([[t < len(text) for t in range(longest)] for text in texts])
+        shape = (len(texts), longest)
+        embeddings = embed(ids.view(shape).long().to(embed.weight.device))
+        device, dtype = self.encoders.device, self.encoders.dtype
+        return self.encoders.encode_passages(
+            embeddings.to(device, dtype), mask.view(shape).bool().to(device)
+        )
+
+    def _check(self, mode: Mode) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+
+    def _prepare(
+        self, prompt: str, passages: list[Passage], mode: Mode, settings: GenerationOptions
+    ) -> Request:
+        return prepare(
+            prompt,
+            passages,
+            mode,
+            self.tokenizer,
+            self.encoders.config,
+            self.window,
+            settings.max_new_tokens,
+        )
+
+    def _answer(
+        self,
+        prompts: list[str],
+        passages: list[list[Passage]],
+        mode: Mode,
+        settings: GenerationOptions,
+    ) -> list[Answer]:
+        self._check(mode)
+        requests = [
+            self._prepare(prompt, read, mode, settings)
+            for prompt, read in zip(prompts, passages, strict=True)
+        ]
+        answers = []
+        for first in range(0, len(requests), settings.batch_size):
+            batch = requests[first : first + settings.batch_size]
+            answers += self._run(batch, mode, settings)
+        return answers
+
+    def _knowledge(self, requests: Sequence[Request]) -> Knowledge:
+        """What each row may attend to; the same text is read once for all rows."""
+        texts: dict[tuple[int, ...], int] = {}
+        rows = [
+            [texts.setdefault(tuple(text), len(texts)) for text in request.knowledge]
+            for request in requests
+        ]
+        config = self.encoders.config
+        if config.passage_attention == "independent":
+            starts = [config.max_passage_tokens] * len(requests)
+        else:
+            starts = [sum(map(len, request.knowledge)) for request in requests]
+        return gather_knowledge(self.encode(list(texts)), rows, starts)
+
+    def _injecting(
+        self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
+    ) -> AbstractContextManager[None]:
+        if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
+            return nullcontext()
+        mask = prompt_mask.to(self.base.get_input_embeddings().weight.device)
+        return self.injection.call(self._knowledge(requests), mask)
+
+    @torch.no_grad()
+    def _run(
+        self,
+        requests: list[Request],
+        mode: Mode,
+        settings: GenerationOptions,
+        on_start: Callable[[Watch], None] | None = None,
+    ) -> list[Answer]:
+        """One batch through encoders and base model."""
+        ids, mask = pad_left([request.input_ids for request in requests])
+        read, _ = pad_left([request.is_prompt for request in requests])
+        device = self.base.get_input_embeddings().weight.device
+        watch = Watch(self.tokenizer, ids.shape[1], settings.stop)
+        if on_start is not None:
+            on_start(watch)
+        with self._lock:
+            began = time.perf_counter()
+            with self._injecting(requests, read.bool(), mode):
+                _wait_for(device)
+                encoded = time.perf_counter()
+                output = settings.run(
+                    self.base, self.tokenizer, ids.to(device), mask.long().to(device), watch
+                )
+            ended = time.perf_counter()
+        first_token_at = watch.first_token_at or ended
+        answers = []
+        for number, row in enumerate(output[:, ids.shape[1] :].tolist()):
+            request = requests[number // settings.num_return_sequences]
+            text, new_tokens, reason = finish_row(
+                row, self.tokenizer, self.base, self.wording, settings.stop
+            )
+            if watch.cancelled.is_set():
+                reason = "cancelled"
+            usage = Usage(
+                prompt_tokens=len(request.input_ids),
+                knowledge_tokens=request.knowledge_tokens,
+                knowledge_tokens_kept_out=request.knowledge_tokens if mode == "inject" else 0,
+                new_tokens=new_tokens,
+                truncated_tokens=request.truncated_tokens,
+                dropped_passages=request.dropped_passages,
+                encoding_seconds=encoded - began,
+                prefill_seconds=first_token_at - encoded,
+                total_seconds=ended - began,
+                finish_reason=reason,
+            )
+            answers.append(Answer(text, list(request.passages), usage, mode))
+        return answers
+
+
+def _wait_for(device: torch.device) -> None:
+    """Lets an accelerator finish, so that times are those of the work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,142 @@
+"""From prompts and passages to tensors: wording, truncation, padding.
+
+Axes: B rows, T positions. Knowledge is cut where it does not fit, and that is said; a prompt never
+is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from diekae_rag.answers import Mode
+from diekae_rag.config import DiekaeConfig
+from diekae_rag.errors import PromptTooLongError
+from diekae_rag.passages import Passage
+from diekae_rag.prompting import Wording, start_tokens
+
+__all__ = ["Request", "pad_left", "prepare"]
+
+
+@dataclass(slots=True)
+class Request:
+    """One prompt, ready to be read.
+
+    Args:
+        passages: The passages that are used, in the order given.
+        input_ids: What the base model reads.
+        is_prompt: Which of those tokens the encoders read too; not the stuffed passages.
+        knowledge: What the encoders read before the prompt: each text's token ids.
+        knowledge_tokens: Tokens of passages, whichever way they go.
+        truncated_tokens: Tokens of passages cut.
+        dropped_passages: Passages left out.
+    """
+
+    passages: list[Passage]
+    input_ids: list[int]
+    is_prompt: list[bool]
+    knowledge: list[list[int]]
+    knowledge_tokens: int
+    truncated_tokens: int
+    dropped_passages: int
+
+
+def prepare(
+    prompt: str,
+    passages: Sequence[Passage],
+    mode: Mode,
+    tokenizer: PreTrainedTokenizerBase,
+    config: DiekaeConfig,
+    window: int,
+    max_new_tokens: int,
+) -> Request:
+    """Words and tokenizes one prompt and its passages.
+
+    Args:
+        prompt: The user's text.
+        passages: What was retrieved, best first: what does not fit is left out from the end.
+        mode: Which way the passages go.
+        tokenizer: The base model's.
+        config: Wording and limits.
+        window: How many positions the base model has.
+        max_new_tokens: Room to leave for the answer.
+
+    Raises:
+        ValueError: The prompt is empty.
+        PromptTooLongError: The prompt alone does not fit.
+    """
+    if not prompt.strip():
+        raise ValueError("the prompt is empty; ask something.")
+    wording = Wording(**(config.wording or {}))
+    start = start_tokens(tokenizer)
+    question = wording.tokenize_prompts(tokenizer, [prompt])[0]
+    room = window - len(start) - len(question) - max_new_tokens
+    if room < 0:
+        raise PromptTooLongError(
+            f"the prompt has {len(start) + len(question)} tokens and {max_new_tokens} are to be "
+            f"generated; the base model has {window} positions. Shorten the prompt by "
+            f"{-room} tokens or lower max_new_tokens."
+        )
+    readable = [p for p in passages if not p.is_blank] if mode != "none" else []
+    whole = wording.tokenize_passages(tokenizer, [p.text for p in readable])
+    kept, encoded, stuffed = list(readable), [], []
+    if mode in ("inject", "combine"):
+        kept = kept[: config.max_passages]
+        limit = config.max_passage_tokens - len(start)
+        texts = wording.tokenize_passages(tokenizer, [p.text for p in kept], limit)
+        encoded = [start + text[:limit] for text in texts]
+        if config.passage_attention == "joint" and texts:
+            encoded = [start + [token for text in texts for token in text[:limit]]]
+    if mode in ("stuff", "combine"):
+        stuffed, fitting = _fit(whole[: len(kept)], room)
+        kept = kept if mode == "combine" else kept[:fitting]
+    read = sum(map(len, encoded)) - len(start) * len(encoded) if encoded else len(stuffed)
+    cut = sum(map(len, whole)) - (len(stuffed) if mode == "stuff" else read)
+    dropped = len(passages) - len(kept)
+    if cut > 0:
+        limits = (
+            f"the base model has {room} positions left for them"
+            if mode == "stuff"
+            else f"encoders read {config.max_passages} passages of {config.max_passage_tokens} tokens"
+        )
+        warnings.warn(
+            f"the passages were truncated by {cut} of {sum(map(len, whole))} tokens: {limits}.",
+            stacklevel=4,
+        )
+    return Request(
+        passages=kept if mode != "none" else [],
+        input_ids=start + stuffed + question,
+        is_prompt=[True] * len(start) + [False] * len(stuffed) + [True] * len(question),
+        knowledge=encoded,
+        knowledge_tokens=read,
+        truncated_tokens=max(0, cut),
+        dropped_passages=dropped if mode != "none" else 0,
+    )
+
+
+def _fit(passages: Sequence[list[int]], room: int) -> tuple[list[int], int]:
+    """Passages one after the other up to ``room`` tokens, and how many are in there."""
+    tokens: list[int] = []
+    for count, passage in enumerate(passages):
+        if len(tokens) >= room:
+            return tokens, count
+        tokens += passage[: room - len(tokens)]
+    return tokens, len(passages)
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids ``[B, T]`` and the ``[B, T]`` bool mask of what is real.
+
+    Example:
+        >>> pad_left([[5], [6, 7]])[1].tolist()
+        [[False, True], [True, True]]
+    """
+    longest = max(map(len, rows))
+    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in rows])
+    return ids, mask

@@ -1,0 +1,98 @@
+"""When a generation ends: stop strings of any length, a reader who went away, the first token."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
+
+__all__ = ["Watch", "check_stop", "hold_back", "trim_at_stop"]
+
+
+def check_stop(stop: Sequence[str] | str | None) -> list[str]:
+    """Reads stop strings from what users pass.
+
+    Raises:
+        ValueError: A stop string is empty: it would end every answer before it begins.
+        TypeError: Something is not a string.
+
+    Example:
+        >>> check_stop("END"), check_stop(None)
+        (['END'], [])
+    """
+    stops = [stop] if isinstance(stop, str) else list(stop or [])
+    for item in stops:
+        if not isinstance(item, str):
+            raise TypeError(f"stop strings must be str, got {type(item).__name__}.")
+        if not item:
+            raise ValueError("a stop string is empty; leave it out, or give it characters.")
+    return stops
+
+
+def trim_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """The text before the earliest stop string, and whether there was one.
+
+    Example:
+        >>> trim_at_stop("one two three", ["three", "two"])
+        ('one ', True)
+    """
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return (text[: min(found)], True) if found else (text, False)
+
+
+def hold_back(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end might be the beginning of a stop string.
+
+    Example:
+        >>> hold_back("so E", ["END"])
+        1
+    """
+    longest = max(map(len, stops), default=1) - 1
+    for count in range(min(longest, len(text)), 0, -1):
+        if any(stop.startswith(text[-count:]) for stop in stops):
+            return count
+    return 0
+
+
+class Watch(StoppingCriteria):
+    """Looks at every new token: ends rows at stop strings, ends all when cancelled.
+
+    Args:
+        tokenizer: Decodes what was generated.
+        prompt_length: Length of the padded prompt.
+        stops: Stop strings.
+        on_token: Called with all ids, ``[B, T]``, after each token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt_length: int,
+        stops: Sequence[str] = (),
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> None:
+        self.tokenizer, self.prompt_length = tokenizer, prompt_length
+        self.stops, self.on_token = list(stops), on_token
+        self.cancelled = threading.Event()
+        self.first_token_at: float | None = None
+        # A stop string of n characters lies within n tokens, and a character in at most 4 bytes.
+        self._tail = 4 * max(map(len, self.stops), default=0) + 8
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
+        """``[B]`` bool, true for rows that are done."""
+        if self.first_token_at is None:
+            self.first_token_at = time.perf_counter()
+        if self.on_token is not None:
+            self.on_token(input_ids)
+        done = torch.full((input_ids.shape[0],), self.cancelled.is_set(), device=input_ids.device)
+        if self.stops and not self.cancelled.is_set():
+            tails = input_ids[:, max(self.prompt_length, input_ids.shape[1] - self._tail) :]
+            for row, ids in enumerate(tails.tolist()):
+                text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                done[row] = any(stop in text for stop in self.stops)
+        return done
