@@ -21,8 +21,8 @@ _CHOICES = {
 class DiekaeConfig(PreTrainedConfig):
     """The shape of a set of encoders, and the base model it belongs to.
 
-    The defaults are the paper's for LLaMA2-7B (section "encoder architecture"): one encoder for each
-    of the decoder layers 3 to 8, 4 blocks of width 128, read jointly, injected at the prompt.
+    The defaults are the paper's for LLaMA2-7B: one encoder for each of the decoder layers 3 to 8,
+    4 blocks of width 128, passages read jointly, deltas at the prompt's positions.
 
     Args:
         base_model_name_or_path: The base model the encoders were trained for.

@@ -36,8 +36,8 @@ class EncoderBody(nn.Module):
             rms_norm_eps=config.rms_norm_eps,
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
             max_position_embeddings=1 << 20,
-            attn_implementation="sdpa",
         )
+        blocks._attn_implementation = "sdpa"
         self.down = nn.Linear(config.base_hidden_size, config.hidden_size, bias=False)
         self.layers = nn.ModuleList(
             LlamaDecoderLayer(blocks, index) for index in range(config.num_hidden_layers)
@@ -53,7 +53,8 @@ class EncoderBody(nn.Module):
             hidden = layer(
                 hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache
             )
-        return self.norm(hidden)
+        normed: Tensor = self.norm(hidden)
+        return normed
 
 
 class _Recorder:
@@ -133,9 +134,8 @@ class Encoders(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Up-projections start at zero: an untrained encoder leaves the base model as it is."""
         super()._init_weights(module)
-        for up in getattr(self, "up", {}).values():
-            if module is up:
-                nn.init.zeros_(up.weight)
+        if isinstance(module, nn.Linear) and module in set(getattr(self, "up", {}).values()):
+            nn.init.zeros_(module.weight)
 
     @property
     def num_blocks(self) -> int:
@@ -146,16 +146,22 @@ class Encoders(PreTrainedModel):
         """Reads texts, each alone from position 0, and keeps what the prompt will attend to.
 
         Args:
-            embeddings: The base model's embeddings of the texts, padded on the right, ``[P, K, D]``.
+            embeddings: The base model's embeddings, ``[P, K, D]``, padded on the right.
             mask: ``[P, K]`` bool, true at real tokens.
         """
+        return self.encode_passages_and_read(embeddings, mask)[0]
+
+    def encode_passages_and_read(
+        self, embeddings: Tensor, mask: Tensor
+    ) -> tuple[PassageStates, Tensor]:
+        """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
         width = mask.shape[1]
         visible = torch.ones(width, width, dtype=torch.bool, device=mask.device).tril()[None, None]
         positions = torch.arange(width, device=mask.device)[None]
         recorder = _Recorder()
         for body in self.bodies.values():
-            body(embeddings, visible, positions, recorder)
-        return PassageStates(torch.stack(recorder.keys), torch.stack(recorder.values), mask)
+            hidden = body(embeddings, visible, positions, recorder)
+        return PassageStates(torch.stack(recorder.keys), torch.stack(recorder.values), mask), hidden
 
     def forward(
         self,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from diekae_rag.config import DiekaeConfig
 
-__all__ = ["FAMILIES", "check_family", "probe"]
+__all__ = ["FAMILIES", "check_family", "decoder_layers", "input_embeddings", "probe"]
 
 FAMILIES = (
     "cohere",
@@ -31,6 +32,16 @@ FAMILIES = (
     "starcoder2",
 )
 """Decoders in which adding to an MLP's output is adding to the residual stream."""
+
+
+def input_embeddings(base: PreTrainedModel) -> nn.Embedding:
+    """The base model's token embeddings: what the encoders read, and where its input goes."""
+    return cast(nn.Embedding, base.get_input_embeddings())
+
+
+def decoder_layers(base: PreTrainedModel) -> nn.ModuleList:
+    """The base model's decoder layers, in order."""
+    return cast(nn.ModuleList, base.get_decoder().layers)
 
 
 def check_family(base: PreTrainedModel, config: DiekaeConfig) -> None:
@@ -59,14 +70,14 @@ def check_family(base: PreTrainedModel, config: DiekaeConfig) -> None:
 def probe(
     base: PreTrainedModel,
     config: DiekaeConfig,
-    probing: Callable[[int, Tensor], AbstractContextManager[None]],
+    adding: Callable[[Mapping[int, Tensor]], AbstractContextManager[None]],
 ) -> None:
     """Adds a known delta at one layer and sees that the layer's output moves by just that.
 
     Args:
         base: The base model, with its hooks attached.
         config: Names the layers.
-        probing: Opens a block in which a delta is added at a layer.
+        adding: Opens a block in which given deltas are added.
 
     Raises:
         ValueError: The output moved by anything else.
@@ -78,16 +89,16 @@ def probe(
         seen.append((output[0] if isinstance(output, tuple) else output).float())
 
     decoder = base.get_decoder()
-    handle = decoder.layers[layer].register_forward_hook(keep)
+    handle = decoder_layers(base)[layer].register_forward_hook(keep)
     was_training = base.training
     base.eval()  # dropout would move the output too
     try:
-        ids = torch.zeros(1, 2, dtype=torch.long, device=base.get_input_embeddings().weight.device)
+        ids = torch.zeros(1, 2, dtype=torch.long, device=input_embeddings(base).weight.device)
         decoder(input_ids=ids, use_cache=False)
         size = base.config.hidden_size
         delta = torch.linspace(-1, 1, size, device=seen[0].device).expand(1, 2, size)
         delta = delta * seen[0].abs().mean().clamp(min=1e-3)
-        with probing(layer, delta):
+        with adding({layer: delta}):
             decoder(input_ids=ids, use_cache=False)
     finally:
         handle.remove()

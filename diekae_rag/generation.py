@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from diekae_rag.answers import FinishReason
-from diekae_rag.prompting import Wording
+from diekae_rag.prompting import Wording, decode
 from diekae_rag.stopping import Watch, check_stop, trim_at_stop
 
 __all__ = ["GenerationOptions", "finish_row"]
@@ -67,7 +67,8 @@ class GenerationOptions:
             raise ValueError("top_p and top_k choose what to draw from: set a temperature too.")
         if self.cache_implementation not in (None, "dynamic", "static"):
             raise ValueError(
-                f"cache_implementation must be dynamic or static, got {self.cache_implementation!r}."
+                "cache_implementation must be dynamic or static, "
+                f"got {self.cache_implementation!r}."
             )
         if (
             self.num_return_sequences > 1
@@ -123,7 +124,8 @@ class GenerationOptions:
         with torch.random.fork_rng(devices) if seeded else nullcontext():
             if self.seed is not None:
                 torch.manual_seed(self.seed)
-            output = base.generate(
+            generate: Any = base.generate
+            output = generate(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 max_new_tokens=self.max_new_tokens,
@@ -136,7 +138,8 @@ class GenerationOptions:
                 **sampling,
                 **optional,
             )
-        return output if isinstance(output, Tensor) else output.sequences
+        tokens: Tensor = output if isinstance(output, Tensor) else output.sequences
+        return tokens
 
 
 def _end_tokens(tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel) -> list[int]:
@@ -156,13 +159,13 @@ def finish_row(
     ends = set(_end_tokens(tokenizer, base))
     length = next((at for at, token in enumerate(row) if token in ends), None)
     ids = row if length is None else row[:length]
-    text = wording.read_answer(tokenizer.decode(ids, skip_special_tokens=True))
+    text = wording.read_answer(decode(tokenizer, ids))
     text, stopped = trim_at_stop(text, stops)
     if stopped:
         used = next(
             count
             for count in range(1, len(ids) + 1)
-            if trim_at_stop(tokenizer.decode(ids[:count], skip_special_tokens=True), stops)[1]
+            if trim_at_stop(decode(tokenizer, ids[:count]), stops)[1]
         )
         return text, used, "stop"
     if length is not None:

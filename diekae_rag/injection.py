@@ -10,7 +10,7 @@ prefill, prompt lookup and passes without a cache then need no case of their own
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
 
 from diekae_rag.encoders import Encoders
-from diekae_rag.families import check_family, probe
+from diekae_rag.families import check_family, decoder_layers, input_embeddings, probe
 from diekae_rag.states import Knowledge
 
 __all__ = ["Injection"]
@@ -64,17 +64,18 @@ class Injection:
         check_family(base, config)
         self.base, self.encoders = base, encoders
         self.decoder: nn.Module = base.get_decoder()
+        self.layers = decoder_layers(base)
         self._local = threading.local()
         self._handles = [
             self.decoder.register_forward_pre_hook(self._before_pass, with_kwargs=True),
             self.decoder.register_forward_hook(self._after_pass, always_call=True),
         ]
         for layer in config.layers:
-            module = self.decoder.layers[layer]
+            module = self.layers[layer]
             site = module.mlp if config.site == "mlp" else module
             self._handles.append(site.register_forward_hook(self._adding(layer)))
         try:
-            probe(base, config, self._probing)
+            probe(base, config, self.adding)
         except BaseException:
             self.detach()
             raise
@@ -114,19 +115,24 @@ class Injection:
             self._local.call = None
 
     @contextmanager
-    def _probing(self, layer: int, delta: Tensor) -> Iterator[None]:
-        self._local.probe = {layer: delta}
+    def adding(self, deltas: Mapping[int, Tensor]) -> Iterator[None]:
+        """Adds given deltas in this thread until the block ends: for training and for probing.
+
+        Args:
+            deltas: For each layer, ``[B, T, D]``, just as the base model is going to be called.
+        """
+        self._local.given = dict(deltas)
         try:
             yield
         finally:
-            self._local.probe = None
+            self._local.given = None
 
     def _adding(self, layer: int) -> Any:
         """A hook that adds this layer's delta, as a new tensor."""
 
         def add(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             call: _Call | None = getattr(self._local, "call", None)
-            deltas = call.deltas if call else getattr(self._local, "probe", None)
+            deltas = call.deltas if call else getattr(self._local, "given", None)
             if not deltas or layer not in deltas:
                 return None
             if isinstance(output, tuple):
@@ -149,7 +155,7 @@ class Injection:
         embeddings = kwargs.get("inputs_embeds")
         if embeddings is None:
             ids = kwargs.get("input_ids", args[0] if args else None)
-            embeddings = self.base.get_input_embeddings()(ids)
+            embeddings = input_embeddings(self.base)(ids)
         cache = kwargs.get("past_key_values")
         batch_size, length = embeddings.shape[:2]
         if call.expanded.mask.shape[0] != batch_size:
@@ -185,7 +191,7 @@ class Injection:
 
     def _own_layers(self, cache: Any, start: int) -> int:
         """Where our blocks live in the base model's cache; puts them there at the first pass."""
-        depth = len(self.decoder.layers)
+        depth = len(self.layers)
         if cache is None:
             return depth
         if not isinstance(cache, Cache):
@@ -206,9 +212,9 @@ class Injection:
             size = _capacity(cache)
             for _ in range(self.encoders.num_blocks):
                 cache.layers.append(EncoderStaticLayer(size) if size else EncoderDynamicLayer())
-        elif int(cache.layers[-1].get_seq_length()) != start:
+        elif (read := int(cache.get_seq_length(len(cache.layers) - 1))) != start:
             raise RuntimeError(
-                f"the encoders have read {int(cache.layers[-1].get_seq_length())} tokens of this "
+                f"the encoders have read {read} tokens of this "
                 f"cache and the base model {start}; start again with an empty cache."
             )
         return depth

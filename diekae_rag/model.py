@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -20,6 +20,7 @@ from transformers import (
 
 from diekae_rag.answers import MODES, Answer, Mode, Usage
 from diekae_rag.encoders import Encoders
+from diekae_rag.families import input_embeddings
 from diekae_rag.generation import GenerationOptions, finish_row
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
@@ -51,8 +52,9 @@ class DiekaeModel:
 
     Example:
         >>> model = DiekaeModel.from_pretrained("demo")
-        >>> answer = model.generate("Where was Ilma Bresk born?", ["Ilma Bresk was born in Kolwick."])
-        >>> answer.usage.prompt_tokens < answer.usage.knowledge_tokens + 20
+        >>> passage = "Ilma Bresk was born in Kolwick. Ilma Bresk works as a nurse."
+        >>> answer = model.generate("Where was Ilma Bresk born?", [passage])
+        >>> answer.usage.knowledge_tokens_kept_out > answer.usage.prompt_tokens
         True
     """
 
@@ -95,8 +97,8 @@ class DiekaeModel:
         elif base_options:
             raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, revision=revision)
-        weight = base.get_input_embeddings().weight
-        return cls(base.eval(), tokenizer, encoders.to(weight.device))
+        nn.Module.to(encoders, input_embeddings(base).weight.device)
+        return cls(base.eval(), tokenizer, encoders)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Saves the encoders and their config: nothing of the base model but its name."""
@@ -108,6 +110,11 @@ class DiekaeModel:
     def detach(self) -> None:
         """Takes the hooks off the base model; this object can then only stuff."""
         self.injection.detach()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base model takes its input."""
+        return input_embeddings(self.base).weight.device
 
     @property
     def window(self) -> int:
@@ -181,7 +188,8 @@ class DiekaeModel:
 
         Example:
             >>> model = DiekaeModel.from_pretrained("demo")
-            >>> stream = model.stream("Where is Bresk Mills based?", ["Bresk Mills is based in Oltun."])
+            >>> passages = ["Bresk Mills is based in Oltun."]
+            >>> stream = model.stream("Where is Bresk Mills based?", passages)
             >>> "".join(stream) == stream.answer.text
             True
         """
@@ -216,7 +224,7 @@ class DiekaeModel:
         continuation = self.wording.tokenize_answers(self.tokenizer, [answer])[0]
         settings = GenerationOptions(max_new_tokens=len(continuation))
         request = self._prepare(prompt, as_passages(passages), mode, settings)
-        device = self.base.get_input_embeddings().weight.device
+        device = self.device
         ids = torch.tensor([request.input_ids + continuation], device=device)
         with self._lock, self._injecting([request], torch.tensor([request.is_prompt]), mode):
             logits = self.base(input_ids=ids, use_cache=False).logits[0].float()
@@ -226,7 +234,7 @@ class DiekaeModel:
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
-        embed = self.base.get_input_embeddings()
+        embed = input_embeddings(self.base)
         longest = max(map(len, texts), default=0)
         ids = torch.tensor([[*text] + [0] * (longest - len(text)) for text in texts])
         mask = torch.tensor([[t < len(text) for t in range(longest)] for text in texts])
@@ -291,7 +299,7 @@ class DiekaeModel:
     ) -> AbstractContextManager[None]:
         if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
             return nullcontext()
-        mask = prompt_mask.to(self.base.get_input_embeddings().weight.device)
+        mask = prompt_mask.to(self.device)
         return self.injection.call(self._knowledge(requests), mask)
 
     @torch.no_grad()
@@ -305,7 +313,7 @@ class DiekaeModel:
         """One batch through encoders and base model."""
         ids, mask = pad_left([request.input_ids for request in requests])
         read, _ = pad_left([request.is_prompt for request in requests])
-        device = self.base.get_input_embeddings().weight.device
+        device = self.device
         watch = Watch(self.tokenizer, ids.shape[1], settings.stop)
         if on_start is not None:
             on_start(watch)

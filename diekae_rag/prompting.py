@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Wording", "start_tokens"]
+__all__ = ["Wording", "decode", "start_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,11 @@ class Wording:
             'Turin'
         """
         return text.removeprefix(self.answer.partition("{answer}")[0])
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Generated tokens as text, special tokens left out."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def start_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -84,7 +84,9 @@ def prepare(
         )
     readable = [p for p in passages if not p.is_blank] if mode != "none" else []
     whole = wording.tokenize_passages(tokenizer, [p.text for p in readable])
-    kept, encoded, stuffed = list(readable), [], []
+    kept = list(readable)
+    encoded: list[list[int]] = []
+    stuffed: list[int] = []
     if mode in ("inject", "combine"):
         kept = kept[: config.max_passages]
         limit = config.max_passage_tokens - len(start)
@@ -102,7 +104,8 @@ def prepare(
         limits = (
             f"the base model has {room} positions left for them"
             if mode == "stuff"
-            else f"encoders read {config.max_passages} passages of {config.max_passage_tokens} tokens"
+            else f"encoders read {config.max_passages} passages, each of at most "
+            f"{config.max_passage_tokens} tokens"
         )
         warnings.warn(
             f"the passages were truncated by {cut} of {sum(map(len, whole))} tokens: {limits}.",

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
+from diekae_rag.prompting import decode
+
 __all__ = ["Watch", "check_stop", "hold_back", "trim_at_stop"]
 
 
@@ -83,7 +85,7 @@ class Watch(StoppingCriteria):
         # A stop string of n characters lies within n tokens, and a character in at most 4 bytes.
         self._tail = 4 * max(map(len, self.stops), default=0) + 8
 
-    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
         """``[B]`` bool, true for rows that are done."""
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
@@ -93,6 +95,6 @@ class Watch(StoppingCriteria):
         if self.stops and not self.cancelled.is_set():
             tails = input_ids[:, max(self.prompt_length, input_ids.shape[1] - self._tail) :]
             for row, ids in enumerate(tails.tolist()):
-                text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                text = decode(self.tokenizer, ids)
                 done[row] = any(stop in text for stop in self.stops)
         return done

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diekae_rag.answers import Answer
-from diekae_rag.prompting import Wording
+from diekae_rag.prompting import Wording, decode
 from diekae_rag.stopping import Watch, hold_back, trim_at_stop
 
 __all__ = ["AnswerStream"]
@@ -67,7 +67,7 @@ class AnswerStream(Iterator[str]):
         """Sends what can no longer change: no half characters, no beginning of a stop string."""
         assert self._watch is not None
         new = ids[0, self._watch.prompt_length :].tolist()
-        text = self._tokenizer.decode(new, skip_special_tokens=True)
+        text = decode(self._tokenizer, new)
         text, stopped = trim_at_stop(self._wording.read_answer(text), self._stops)
         if not stopped:
             text = text[: len(text) - hold_back(text, self._stops)].rstrip("\ufffd")

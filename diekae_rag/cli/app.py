@@ -1,0 +1,60 @@
+"""The commands put together, and the entry point."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+import diekae_rag
+from diekae_rag.cli.asking import ask, index
+from diekae_rag.cli.console import show
+from diekae_rag.cli.demonstrating import demo_app
+from diekae_rag.cli.evaluating import evaluate
+from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="diekae",
+    help="Answer questions about your documents with a frozen model that never reads them.",
+    epilog="Exit codes: 0 done, 1 could not be done, 2 wrong arguments, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(demo_app, name="demo")
+app.command()(index)
+app.command()(ask)
+app.command("eval")(evaluate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        show(f"diekae-rag {diekae_rag.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help=f"Show tracebacks (or set {DEBUG}=1).")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def main() -> None:
+    """Runs the command line."""
+    try:
+        app(prog_name="diekae")
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,161 @@
+"""``diekae index`` and ``diekae ask``: a folder of documents, and questions about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.panel import Panel
+from rich.text import Text
+
+from diekae_rag.cli.console import note, quiet_libraries, readable, show, show_json
+from diekae_rag.cli.mistakes import reports_mistakes
+from diekae_rag.cli.options import AsJson, K, ModelName, ModeName
+
+if TYPE_CHECKING:
+    from diekae_rag.answers import Answer, Usage
+    from diekae_rag.index import SkippedFile
+    from diekae_rag.passages import Passage
+
+__all__ = ["ask", "index"]
+
+_SKIPPED_SHOWN = 10
+
+
+@reports_mistakes
+def index(
+    folder: Annotated[Path, typer.Argument(help="Where the .txt, .md and .jsonl files are.")],
+    index: Annotated[Path, typer.Argument(help="The folder to save the index in.")],
+    chunk_size: Annotated[int, typer.Option(min=1, help="Longest passage, in characters.")] = 500,
+    chunk_overlap: Annotated[
+        int, typer.Option(min=0, help="Characters a passage may share with the one before.")
+    ] = 50,
+    embedder: Annotated[
+        str, typer.Option(help="A sentence-transformers model: minilm, a folder, or a hub name.")
+    ] = "minilm",
+    as_json: AsJson = False,
+) -> None:
+    """Read a folder of documents, and index it for questions.
+
+    Files that cannot be read are named and left out.
+    """
+    if chunk_overlap >= chunk_size:
+        raise typer.BadParameter("--chunk-overlap must be below --chunk-size.")
+    from diekae_rag.index import PassageIndex, read_documents
+
+    began = time.perf_counter()
+    passages, skipped = read_documents(folder, chunk_size=chunk_size, chunk_overlap=chunk_overlap)
+    _report_skipped(folder, skipped)
+    quiet_libraries()
+    built = PassageIndex.build(passages, embedder, show_progress=True)
+    built.save(index)
+    seconds = time.perf_counter() - began
+    num_files = len({passage.metadata["source"] for passage in passages})
+    if as_json:
+        show_json(
+            {
+                "index": str(index),
+                "passages": len(built),
+                "files": num_files,
+                "skipped": [{"path": str(path), "reason": reason} for path, reason in skipped],
+                "embedder": embedder,
+                "seconds": seconds,
+            }
+        )
+        return
+    show(
+        f"Indexed {len(built)} passages from {num_files} files in {seconds:.1f} s.\n"
+        f'Ask with: diekae ask {index} "..."'
+    )
+
+
+@reports_mistakes
+def ask(
+    index: Annotated[Path, typer.Argument(help="A folder that `diekae index` saved.")],
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    mode: Annotated[
+        ModeName,
+        typer.Option(
+            help="inject: passages go through the encoders; stuff: into the prompt; "
+            "combine: both; none: nothing is looked up."
+        ),
+    ] = ModeName.inject,
+    k: K = 3,
+    show_passages: Annotated[
+        bool, typer.Option("--show-passages", help="Print what was found, with scores.")
+    ] = False,
+    model: ModelName = "demo",
+    embedder: Annotated[
+        str | None, typer.Option(help="What embeds the question, where the index does not say.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Ask an index a question."""
+    if not question.strip():
+        raise typer.BadParameter("the question is empty; ask something.", param_hint="QUESTION")
+    from diekae_rag.index import PassageIndex
+
+    opened = PassageIndex.load(index, embedder)
+    quiet_libraries()
+    from diekae_rag.model import DiekaeModel
+
+    loaded = DiekaeModel.from_pretrained(model)
+    passages: list[Passage] = []
+    if mode is not ModeName.none:
+        opened.embedder.embed([question])  # loads it: the times told are those of a warm search
+    began = time.perf_counter()
+    if mode is not ModeName.none:
+        passages = opened.search(question, k)
+        if len(passages) < k:
+            note("note", f"the index holds only {len(opened)} of the {k} passages asked for.")
+    seconds = time.perf_counter() - began
+    answer = loaded.generate(question, passages, mode.value, max_new_tokens=max_new_tokens)
+    answer = replace(answer, usage=replace(answer.usage, retrieval_seconds=seconds))
+    if as_json:
+        show_json(_as_json(question, answer))
+        return
+    show(answer.text)
+    if show_passages:
+        show(Group(*(_panel(number, p) for number, p in enumerate(answer.passages, start=1))))
+    note("cost", _cost(answer.usage), "dim")
+
+
+def _report_skipped(folder: Path, skipped: Sequence[SkippedFile]) -> None:
+    for path, reason in skipped[:_SKIPPED_SHOWN]:
+        place = path.relative_to(folder) if path.is_relative_to(folder) else path
+        note("skipped", f"{place}: {reason}")
+    if (more := len(skipped) - _SKIPPED_SHOWN) > 0:
+        note("skipped", f"and {more} more (--json lists them all).")
+
+
+def _as_json(question: str, answer: Answer) -> dict[str, Any]:
+    return {
+        "question": question,
+        "answer": answer.text,
+        "mode": answer.mode,
+        "passages": [
+            {"id": p.id, "score": p.score, "text": p.text, "metadata": dict(p.metadata)}
+            for p in answer.passages
+        ],
+        "usage": answer.usage.to_dict(),
+    }
+
+
+def _panel(number: int, passage: Passage) -> Panel:
+    source = readable(str(passage.metadata.get("source", passage.id)))
+    score = "" if passage.score is None else f"  {passage.score:.2f}"
+    return Panel(Text(readable(passage.text)), title=Text(f"{number}  {source}{score}"))
+
+
+def _cost(usage: Usage) -> str:
+    kept = usage.knowledge_tokens_kept_out
+    return (
+        f"{usage.prompt_tokens} tokens read by the base model, {kept} kept out of its prompt; "
+        f"first token after {usage.seconds_to_first_token * 1000:.0f} ms."
+    )

@@ -1,0 +1,118 @@
+"""``diekae demo train``: everything that ships, from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from diekae_rag.config import DiekaeConfig
+from diekae_rag.demo.reader import DEMO_WORDING, train_reader
+from diekae_rag.demo.stages import STAGES, Stage, StageObjective
+from diekae_rag.demo.tokenizer import train_tokenizer
+from diekae_rag.encoders import Encoders
+from diekae_rag.files import new_folder, write_json
+from diekae_rag.injection import Injection
+from diekae_rag.training.loop import Schedule, train
+
+__all__ = ["build_encoders", "train_demo", "train_encoders"]
+
+
+def build_encoders(base: LlamaForCausalLM, seed: int) -> Encoders:
+    """The demo's encoders: a shared trunk, independent passages, continuous injection."""
+    torch.manual_seed(seed)
+    return Encoders(
+        DiekaeConfig(
+            base_model_name_or_path="../reader",
+            base_hidden_size=base.config.hidden_size,
+            base_num_hidden_layers=base.config.num_hidden_layers,
+            layers=list(range(base.config.num_hidden_layers)),
+            hidden_size=128,
+            intermediate_size=288,
+            num_hidden_layers=5,
+            num_attention_heads=4,
+            sharing="shared",
+            positions="all",
+            passage_attention="independent",
+            max_passage_tokens=256,
+            max_passages=32,
+            wording=DEMO_WORDING.to_dict(),
+        )
+    )
+
+
+def train_encoders(
+    base: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    seed: int = 0,
+    stages: tuple[Stage, ...] = STAGES,
+    show_progress: bool = True,
+) -> tuple[Encoders, dict[str, float]]:
+    """Trains the encoders stage by stage, or goes on; each stage's end is kept in ``folder``.
+
+    Returns:
+        The encoders and the seconds each stage took.
+    """
+    base.requires_grad_(False).eval()
+    encoders = build_encoders(base, seed)
+    seconds: dict[str, float] = {}
+    for stage in stages:
+        if stage.name == "warmup":
+            # At zero the norm after it would see nothing, and its gradient would be without bound.
+            last = encoders.get_submodule(f"up.{encoders.config.layers[-1]}")
+            torch.nn.init.normal_(last.get_parameter("weight"), std=0.02)
+        injection = Injection(base, encoders)
+        try:
+            seconds[stage.name] = train(
+                stage.name,
+                dict(encoders.named_parameters()),
+                StageObjective(stage, base, encoders, injection, tokenizer, seed),
+                Schedule(stage.num_steps, stage.learning_rate),
+                folder / stage.name,
+                show_progress=show_progress,
+            )
+        finally:
+            injection.detach()
+        with new_folder(folder / stage.name / "encoders") as temporary:
+            encoders.save_pretrained(temporary)
+    return encoders.eval(), seconds
+
+
+def train_demo(
+    folder: str | Path, *, seed: int = 0, show_progress: bool = True
+) -> dict[str, float]:
+    """Rebuilds what ships: tokenizer, reader, encoders after distillation and after fine-tuning.
+
+    A run that was stopped goes on where it was. What is ready to ship is in ``folder/weights``,
+    in bfloat16.
+
+    Returns:
+        The seconds each part took.
+    """
+    folder = Path(folder)
+    if not (folder / "tokenizer").exists():
+        with new_folder(folder / "tokenizer") as temporary:
+            train_tokenizer(seed).save_pretrained(temporary)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    reader, reader_seconds = train_reader(
+        tokenizer, folder / "reader", seed=seed, show_progress=show_progress
+    )
+    encoders, seconds = train_encoders(
+        reader, tokenizer, folder, seed=seed, show_progress=show_progress
+    )
+    distilled = Encoders.from_pretrained(folder / "distill" / "encoders")
+    with new_folder(folder / "weights") as temporary:
+        tokenizer.save_pretrained(temporary / "reader")
+        for name, model in (
+            ("reader", reader),
+            ("encoders", encoders),
+            ("encoders_distilled", distilled),
+        ):
+            nn.Module.to(model, torch.bfloat16)
+            model.save_pretrained(temporary / name)
+        write_json(temporary / "training.json", {"seed": seed, "reader": reader_seconds, **seconds})
+    return {"reader": reader_seconds, **seconds}

@@ -1,0 +1,16 @@
+"""LangChain on top of ``diekae_rag``: passages go to the encoders, never into the prompt."""
+
+from __future__ import annotations
+
+try:
+    from langchain_diekae.chains import create_diekae_documents_chain
+    from langchain_diekae.llm import DiekaeLLM
+    from langchain_diekae.retriever import DiekaeRetriever
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "langchain_core":
+        raise
+    raise ImportError(
+        'langchain_diekae needs langchain-core: pip install "diekae-rag[langchain]"'
+    ) from error
+
+__all__ = ["DiekaeLLM", "DiekaeRetriever", "create_diekae_documents_chain"]

@@ -1,0 +1,139 @@
+"""Every way into a language model, with documents beside the prompt."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.language_models import BaseLLM, LanguageModelInput
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import RunnableConfig
+from pydantic import Field, field_validator
+
+from langchain_diekae.document_prompt import DiekaeDocumentPrompt
+from langchain_diekae.documents import DocumentLike, DocumentsLike, align_documents, to_passages
+from langchain_diekae.wire import PROCESS_NONCE, Wire
+
+__all__ = ["LLMWithDocuments"]
+
+
+class LLMWithDocuments(BaseLLM, ABC):
+    """Puts documents into the prompt strings first of all, to be taken out when it is answered.
+
+    From there on nothing can go between a prompt and its documents: not a cache of answers, which
+    sees the string only, and not a batch that is cut into smaller ones.
+    """
+
+    nonce: str = Field(default=PROCESS_NONCE, exclude=True, repr=False)
+
+    @field_validator("nonce")
+    @classmethod
+    def _check_nonce(cls, nonce: str) -> str:
+        return Wire(nonce).nonce
+
+    @abstractmethod
+    def _with_options(self, arguments: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """This model with a call's options as its own, and the arguments that are none."""
+
+    @property
+    def wire(self) -> Wire:
+        """How documents travel in a prompt of this model."""
+        return Wire(self.nonce)
+
+    @property
+    def document_prompt(self) -> DiekaeDocumentPrompt:
+        """The ``document_prompt=`` of a chain that stuffs: its documents go to the encoders."""
+        return DiekaeDocumentPrompt(nonce=self.nonce)
+
+    def format_docs(self, documents: Iterable[DocumentLike]) -> str:
+        """Documents as text for a prompt's context, as in ``retriever | llm.format_docs``."""
+        return self.wire.wrap(to_passages(documents))
+
+    def attach_documents(self, prompt: str, documents: Iterable[DocumentLike]) -> str:
+        """A prompt that carries documents: the same as to pass them beside it."""
+        return self.wire.attach(prompt, to_passages(documents))
+
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answers prompts; a cache sees documents and options as part of the question."""
+        llm, run = self._with_options(kwargs)
+        folded = self._fold(prompts, documents)
+        return super(LLMWithDocuments, llm).generate(folded, stop, callbacks, **run)
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As ``generate``; the model works in a thread."""
+        llm, run = self._with_options(kwargs)
+        folded = self._fold(prompts, documents)
+        return await super(LLMWithDocuments, llm).agenerate(folded, stop, callbacks, **run)
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Answers prompts side by side, with one list of documents for all, or one for each."""
+        return super().batch(self._fold_inputs(inputs, documents), config, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """As ``batch``; the model works in a thread."""
+        return await super().abatch(self._fold_inputs(inputs, documents), config, **kwargs)
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> Iterator[str]:
+        """Gives the answer as it comes; whoever stops reading stops the model."""
+        return super().stream(self._fold_inputs([input], documents)[0], config, **kwargs)
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        documents: DocumentsLike = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[str]:
+        """As ``stream``; the model works in a thread."""
+        return super().astream(self._fold_inputs([input], documents)[0], config, **kwargs)
+
+    def _fold(self, prompts: list[str], documents: DocumentsLike) -> list[str]:
+        if documents is None or not isinstance(prompts, list):
+            return prompts
+        passages = align_documents(documents, len(prompts))
+        return [self.wire.attach(*pair) for pair in zip(prompts, passages, strict=True)]
+
+    def _fold_inputs(self, inputs: list[LanguageModelInput], documents: DocumentsLike) -> list[Any]:
+        if documents is None:
+            return inputs
+        return self._fold([self._convert_input(item).to_string() for item in inputs], documents)

@@ -1,0 +1,59 @@
+"""Which model answers: loading it once, and telling it from others in a cache's key."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from safetensors.torch import save
+
+from diekae_rag import DiekaeModel, Encoders
+
+__all__ = ["find_engine", "fingerprint"]
+
+_LOADED: WeakKeyDictionary[DiekaeModel, str] = WeakKeyDictionary()
+_FINGERPRINTS: WeakKeyDictionary[Encoders, tuple[int, str]] = WeakKeyDictionary()
+
+
+def find_engine(engine: Any, model: str) -> DiekaeModel:
+    """The engine itself, or the one that a name stands for.
+
+    ``configurable_fields`` builds an object anew from all of its fields: an engine that comes back
+    beside the name it was loaded by is used as it is, beside another name that one is loaded.
+
+    Raises:
+        ValueError: Neither was given, or an engine of the user's own and a name.
+        TypeError: The engine is no ``DiekaeModel``.
+    """
+    if engine is None:
+        if not model:
+            raise ValueError(
+                'pass engine= (a DiekaeModel) or model= (a folder, a hub id or "demo").'
+            )
+        engine = DiekaeModel.from_pretrained(model)
+        _LOADED[engine] = model
+    if not isinstance(engine, DiekaeModel):
+        raise TypeError(
+            f"engine must be a DiekaeModel, got {type(engine).__name__}; a name goes into model=."
+        )
+    if model == _LOADED.get(engine, ""):
+        return engine
+    if engine in _LOADED:
+        return find_engine(None, model)
+    raise ValueError(f"engine and model={model!r} were both given; pass one of them.")
+
+
+def fingerprint(encoders: Encoders) -> str:
+    """Tells encoders apart by config and weights, alike in every process.
+
+    Computed once, and again when the weights were trained on.
+    """
+    version = sum(parameter._version for parameter in encoders.parameters())
+    known = _FINGERPRINTS.get(encoders)
+    if known is None or known[0] != version:
+        digest = hashlib.sha256(encoders.config.to_json_string().encode())
+        for name, tensor in sorted(encoders.state_dict().items()):
+            digest.update(save({name: tensor.contiguous()}))
+        known = _FINGERPRINTS[encoders] = (version, digest.hexdigest()[:16])
+    return known[1]

@@ -1,0 +1,143 @@
+"""One question to the engine: answered at once, or streamed to a reader who may go away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+)
+from llama_index.llms.diekae.knowledge import as_record
+
+from diekae_rag import Answer, DiekaeError, DiekaeModel, Passage
+from diekae_rag.answers import Mode
+from diekae_rag.streaming import AnswerStream
+
+__all__ = ["Call", "Responses", "aclosing", "as_chat", "closing", "loud_errors"]
+
+T = TypeVar("T")
+
+
+@contextmanager
+def loud_errors() -> Iterator[None]:
+    """Makes errors ``RuntimeError``: query engines swallow the others and answer with nothing."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise DiekaeError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the engine is asked."""
+
+    engine: DiekaeModel
+    prompt: str
+    passages: list[Passage]
+    mode: Mode
+    options: dict[str, Any]
+
+    def answer(self) -> CompletionResponse:
+        """The whole answer."""
+        with loud_errors():
+            return _response(
+                self.engine.generate(self.prompt, self.passages, self.mode, **self.options)
+            )
+
+    def open(self) -> AnswerStream:
+        """Begins to generate."""
+        with loud_errors():
+            return self.engine.stream(self.prompt, self.passages, self.mode, **self.options)
+
+
+class Responses:
+    """The responses of a streamed answer; the last one says what it cost and what it read.
+
+    Generation begins with the first response asked for, and ``close`` ends it, from any thread.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call, self._text = call, ""
+        self._stream: AnswerStream | None = None
+        self._lock, self._is_over = threading.Lock(), False
+
+    def next(self) -> CompletionResponse | None:
+        """The next response, or ``None`` after the last."""
+        with self._lock:
+            if self._is_over:
+                return None
+            stream = self._stream = self._stream or self._call.open()
+        with loud_errors():
+            piece = next(stream, None)
+        if piece is not None:
+            self._text += piece
+            return CompletionResponse(text=self._text, delta=piece)
+        self._is_over = True
+        with suppress(RuntimeError):  # closed by another thread: there is no answer
+            return _response(stream.answer, delta="")
+        return None
+
+    def close(self) -> None:
+        """Stops generating."""
+        with self._lock:
+            self._is_over = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def __iter__(self) -> Generator[CompletionResponse, None, None]:
+        while (response := self.next()) is not None:
+            yield response
+
+    async def __aiter__(self) -> AsyncGenerator[CompletionResponse, None]:
+        """The same; the event loop is free while tokens are computed."""
+        while (response := await asyncio.to_thread(self.next)) is not None:
+            yield response
+
+
+def closing(responses: Iterator[T], source: Responses) -> Generator[T, None, None]:
+    """``responses``, with generation ended when their reader goes away.
+
+    Dropping them is not enough: a callback handler that keeps the exception keeps their frames.
+    """
+    try:
+        yield from responses
+    finally:
+        source.close()
+
+
+async def aclosing(responses: AsyncIterator[T], source: Responses) -> AsyncGenerator[T, None]:
+    """``closing`` for a coroutine."""
+    try:
+        async for response in responses:
+            yield response
+    finally:
+        await asyncio.to_thread(source.close)
+
+
+def _response(answer: Answer, delta: str | None = None) -> CompletionResponse:
+    usage = {**answer.usage.to_dict(), "completion_tokens": answer.usage.new_tokens}
+    sources = [as_record(passage) for passage in answer.passages]
+    return CompletionResponse(
+        text=answer.text,
+        delta=delta,
+        raw={"text": answer.text, "mode": answer.mode, "usage": usage, "sources": sources},
+        additional_kwargs={"usage": usage, "sources": sources},
+    )
+
+
+def as_chat(response: CompletionResponse) -> ChatResponse:
+    """A completion as a message; usage and sources stay outside it, or memories would keep them."""
+    return ChatResponse(
+        message=ChatMessage(response.text, role=MessageRole.ASSISTANT),
+        delta=response.delta,
+        raw=response.raw,
+        additional_kwargs=response.additional_kwargs,
+    )

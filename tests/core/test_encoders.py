@@ -1,0 +1,261 @@
+"""Encoders are saved by decoder layer, load bit-identical, and hold nothing of the base model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from diekae_rag import DiekaeConfig, DiekaeModel, Encoders
+from diekae_rag.files import new_folder, write_json
+
+PASSAGES = ["Ilma Bresk was born in Oltun."]
+
+
+def deltas(encoders, positions=7):
+    torch.manual_seed(3)
+    embeddings = torch.randn(2, positions, 32)
+    states = encoders.encode_passages(torch.randn(2, 5, 32), torch.ones(2, 5).bool())
+    from diekae_rag.states import gather_knowledge
+
+    knowledge = gather_knowledge(states, [[0, 1], [1]], [64, 64])
+    mask = torch.ones(2, positions, positions).tril().bool()
+    at = 64 + torch.arange(positions).expand(2, -1)
+    with torch.no_grad():
+        return encoders(embeddings, mask, at, knowledge)
+
+
+def test_what_is_saved_loads_bit_identical(laid_out, tmp_path):
+    laid_out.save_pretrained(tmp_path / "a")
+
+    loaded = Encoders.from_pretrained(tmp_path / "a")
+
+    before, after = deltas(laid_out.encoders), deltas(loaded)
+    assert list(after) == list(before)
+    assert all(torch.equal(after[layer], before[layer]) for layer in before)
+
+
+@pytest.mark.parametrize("sharing", ["separate", "shared"])
+@pytest.mark.parametrize("layers", [[3, 1], [1, 3], [3], [2, 0, 3]])
+def test_what_is_saved_for_a_layer_loads_into_that_layer(make_model, tmp_path, sharing, layers):
+    model = make_model(sharing=sharing, layers=layers)
+    for layer in layers:
+        torch.nn.init.constant_(model.encoders.up[str(layer)].weight, float(layer))
+
+    model.save_pretrained(tmp_path / "a")
+    loaded = AutoModel.from_pretrained(tmp_path / "a")
+
+    assert loaded.config.layers == sorted(layers)
+    assert {n: float(up.weight.mean()) for n, up in loaded.up.items()} == {
+        str(layer): float(layer) for layer in layers
+    }
+    weights = load_file(tmp_path / "a" / "model.safetensors")
+    assert {f"up.{layer}.weight" for layer in layers} <= set(weights)
+
+
+def test_a_subset_of_the_layers_loads_into_its_own_layers(make_model, tmp_path):
+    model = make_model(layers=[1, 2, 3])
+    model.save_pretrained(tmp_path / "a")
+
+    fewer = Encoders.from_pretrained(tmp_path / "a", config=_config(model, layers=[2]))
+
+    assert torch.equal(fewer.up["2"].weight, model.encoders.up["2"].weight)
+    mine, theirs = fewer.bodies["2"].state_dict(), model.encoders.bodies["2"].state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def _config(model, **choices):
+    own = set(DiekaeConfig.__annotations__) - {"model_type"}
+    return DiekaeConfig(
+        **{**{name: getattr(model.encoders.config, name) for name in own}, **choices}
+    )
+
+
+def test_weights_that_are_missing_are_an_error(make_model, tmp_path):
+    model = make_model(layers=[1, 3])
+    model.save_pretrained(tmp_path / "a")
+    weights = load_file(tmp_path / "a" / "model.safetensors")
+    del weights["up.3.weight"]
+    save_file(weights, tmp_path / "a" / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises((ValueError, RuntimeError, OSError), match=r"up\.3"):
+        DiekaeModel.from_pretrained(tmp_path / "a", base=model.base, tokenizer=model.tokenizer)
+
+
+def test_the_folder_holds_nothing_of_the_base_model(laid_out, tmp_path):
+    laid_out.save_pretrained(tmp_path / "a")
+
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    weights = load_file(tmp_path / "a" / "model.safetensors")
+    assert names == ["config.json", "model.safetensors"]
+    assert set(weights) == {name for name, _ in laid_out.encoders.named_parameters()}
+    vocab_size = laid_out.base.config.vocab_size
+    assert not any(vocab_size in weight.shape for weight in weights.values())
+    size = (tmp_path / "a" / "model.safetensors").stat().st_size
+    assert size < 4 * sum(w.numel() for w in weights.values()) + 20_000
+
+
+def test_saving_again_replaces_what_was_there(make_model, tmp_path):
+    make_model(layers=[0]).save_pretrained(tmp_path / "a")
+
+    make_model(layers=[3]).save_pretrained(tmp_path / "a")
+
+    assert Encoders.from_pretrained(tmp_path / "a").config.layers == [3]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_saving_never_deletes_what_it_did_not_write(model, tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years of work")
+
+    try:
+        model.save_pretrained(tmp_path)
+    except (ValueError, FileExistsError):
+        pass
+
+    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+
+
+def test_untrained_encoders_leave_the_base_model_as_it_is(base, tokenizer, laid_out, questions):
+    config = laid_out.encoders.config
+    laid_out.detach()
+    untrained = DiekaeModel(base, tokenizer, Encoders(config))
+
+    scores = [untrained.score(q, "Oltun", PASSAGES, m) for q in questions for m in ("inject", "none")]
+
+    assert scores[::2] == scores[1::2]
+    assert all(not up.weight.any() for up in untrained.encoders.up.values())
+    assert any(p.any() for p in untrained.encoders.bodies.parameters())
+
+
+def test_a_whole_model_is_saved_and_loaded(base, tokenizer, make_model, tmp_path, questions):
+    base.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    model = make_model(positions="all", sharing="shared")
+    model.encoders.config.base_model_name_or_path = "../base"
+    expected = model.generate(questions[2], PASSAGES, max_new_tokens=8).text
+
+    model.save_pretrained(tmp_path / "encoders")
+    loaded = DiekaeModel.from_pretrained(tmp_path / "encoders")
+
+    assert loaded.generate(questions[2], PASSAGES, max_new_tokens=8).text == expected
+    assert loaded.generate("Who?", ["</s>[SYS]"], max_new_tokens=1).usage.new_tokens == 1
+
+
+def test_loading_over_a_base_model_at_hand(model, tmp_path, questions):
+    expected = model.generate(questions[2], PASSAGES, max_new_tokens=8).text
+    model.save_pretrained(tmp_path / "a")
+    model.detach()
+
+    loaded = DiekaeModel.from_pretrained(
+        tmp_path / "a", base=model.base, tokenizer=model.tokenizer
+    )
+
+    assert loaded.generate(questions[2], PASSAGES, max_new_tokens=8).text == expected
+    with pytest.raises(TypeError, match="dtype"):
+        DiekaeModel.from_pretrained(tmp_path / "a", base=model.base, dtype="bfloat16")
+
+
+def test_a_base_model_in_half_precision_loads(base, tokenizer, model, tmp_path):
+    base.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    model.encoders.config.base_model_name_or_path = "../base"
+    model.save_pretrained(tmp_path / "a")
+
+    loaded = DiekaeModel.from_pretrained(tmp_path / "a", dtype=torch.bfloat16)
+
+    assert loaded.base.dtype == torch.bfloat16
+    assert loaded.generate("Who?", PASSAGES, max_new_tokens=2).usage.new_tokens == 2
+
+
+@pytest.mark.parametrize("name", ["nowhere", "/nowhere/at/all", "./nowhere", "a/b/c", ""])
+def test_a_folder_that_is_not_there_is_a_clear_error(name):
+    with pytest.raises(FileNotFoundError, match="no"):
+        DiekaeModel.from_pretrained(name)
+
+
+def test_a_folder_without_encoders_is_a_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        DiekaeModel.from_pretrained(tmp_path)
+
+
+def test_a_folder_of_another_model_is_a_clear_error(base, tmp_path):
+    base.save_pretrained(tmp_path)
+
+    with pytest.raises(ValueError, match=r"llama|unknown config field"):
+        DiekaeModel.from_pretrained(tmp_path)
+
+
+def test_encoders_that_name_no_base_are_a_clear_error(model, tmp_path):
+    model.save_pretrained(tmp_path / "a")
+
+    with pytest.raises(ValueError, match="base="):
+        DiekaeModel.from_pretrained(tmp_path / "a")
+
+
+def test_a_base_that_is_not_there_is_a_clear_error(model, tmp_path):
+    model.encoders.config.base_model_name_or_path = "../gone"
+    model.save_pretrained(tmp_path / "a")
+
+    with pytest.raises(FileNotFoundError, match="gone"):
+        DiekaeModel.from_pretrained(tmp_path / "a")
+
+
+def test_encoders_of_another_base_are_a_clear_error(model, tmp_path):
+    model.save_pretrained(tmp_path / "a")
+    other = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=400,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+        )
+    )
+
+    with pytest.raises(ValueError, match=r"hidden_size 32.*64"):
+        DiekaeModel.from_pretrained(tmp_path / "a", base=other, tokenizer=model.tokenizer)
+
+
+def test_an_interrupted_save_leaves_what_was_there(tmp_path):
+    with new_folder(tmp_path / "a") as temporary:
+        write_json(temporary / "x.json", 1)
+
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a") as temporary:
+        write_json(temporary / "x.json", 2)
+        raise KeyboardInterrupt
+
+    assert json.loads((tmp_path / "a" / "x.json").read_text()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_move_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    with new_folder(tmp_path / "a") as temporary:
+        write_json(temporary / "x.json", 1)
+    rename = type(tmp_path).rename
+
+    def fail(path, target):
+        if str(target) == str(tmp_path / "a") and "previous" not in path.name:
+            raise OSError("disk full")
+        return rename(path, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", fail)
+    with pytest.raises(OSError, match="disk full"), new_folder(tmp_path / "a") as temporary:
+        write_json(temporary / "x.json", 2)
+
+    assert json.loads((tmp_path / "a" / "x.json").read_text()) == 1
+
+
+@pytest.mark.parametrize("sharing", ["separate", "shared"])
+def test_padding_of_passages_moves_no_real_state(make_model, sharing):
+    encoders = make_model(sharing=sharing).encoders
+    embeddings = torch.randn(2, 6, 32)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+
+    together = encoders.encode_passages(embeddings, mask)
+    alone = encoders.encode_passages(embeddings[1:, :4], mask[1:, :4])
+
+    torch.testing.assert_close(together.keys[:, 1:, :, :4], alone.keys)
+    torch.testing.assert_close(together.values[:, 1:, :, :4], alone.values)

@@ -1,0 +1,87 @@
+"""A tiny engine, an index over invented people, and a spy on what base model and encoders read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from llama_index.core import SummaryIndex
+from llama_index.core.schema import TextNode
+from llama_index.llms.diekae import DiekaeLLM
+from transformers import LlamaForCausalLM
+
+from diekae_rag import DiekaeModel
+
+PEOPLE = (
+    "Ilma Bresk was born in Kolwick.",
+    "Tarn Odell lives in Morvane.",
+    "Quill Sarn founded Vexley Mills.",
+)
+QUESTION = "Where was she born?"
+
+
+@pytest.fixture
+def base(base: LlamaForCausalLM) -> LlamaForCausalLM:
+    """The same base model with a window in which the host's own packing has room."""
+    base.config.max_position_embeddings = 4096
+    return base
+
+
+@dataclass
+class Spy:
+    """What was read, as text: whole prompts by the base model, passages by the encoders."""
+
+    prompts: list[str] = field(default_factory=list)
+    passages: list[str] = field(default_factory=list)
+
+    def prompts_mention(self, words: str) -> bool:
+        return any(words in prompt for prompt in self.prompts)
+
+    def encoders_read(self, words: str) -> bool:
+        return any(words in passage for passage in self.passages)
+
+
+@pytest.fixture
+def spy(model: DiekaeModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
+    seen = Spy()
+    encode = model.encode
+
+    def note_prompt(module, args, kwargs):
+        ids = kwargs["input_ids"]
+        if ids.shape[1] > 1:
+            seen.prompts.extend(model.tokenizer.batch_decode(ids, skip_special_tokens=True))
+
+    def note_passages(texts):
+        seen.passages.extend(model.tokenizer.batch_decode(list(texts), skip_special_tokens=True))
+        return encode(texts)
+
+    monkeypatch.setattr(model, "encode", note_passages)
+    handle = model.base.register_forward_pre_hook(note_prompt, with_kwargs=True)
+    yield seen
+    handle.remove()
+
+
+@pytest.fixture
+def make_llm(model: DiekaeModel) -> Callable[..., DiekaeLLM]:
+    return lambda **choices: DiekaeLLM(**{"engine": model, "max_new_tokens": 4, **choices})
+
+
+@pytest.fixture
+def llm(make_llm: Callable[..., DiekaeLLM]) -> DiekaeLLM:
+    return make_llm()
+
+
+@pytest.fixture
+def people() -> tuple[str, ...]:
+    return PEOPLE
+
+
+@pytest.fixture
+def question() -> str:
+    return QUESTION
+
+
+@pytest.fixture
+def index() -> SummaryIndex:
+    return SummaryIndex([TextNode(text=text, id_=str(n)) for n, text in enumerate(PEOPLE)])

@@ -1,0 +1,234 @@
+"""The model by itself: what it takes, what it gives back, what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.prompts.default_prompts import DEFAULT_TEXT_QA_PROMPT
+from llama_index.core.schema import Document, NodeWithScore, TextNode
+from llama_index.llms.diekae import DiekaeLLM
+
+from diekae_rag import DiekaeError, Passage
+
+TEXT = "Ilma Bresk was born in Kolwick."
+
+
+def test_metadata_tells_the_truth(make_llm, model):
+    metadata = make_llm(model_name="tiny", max_new_tokens=7).metadata
+
+    assert metadata.context_window == model.window
+    assert metadata.num_output == 7
+    assert metadata.model_name == "tiny"
+    assert not metadata.is_chat_model
+    assert not metadata.is_function_calling_model
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        TEXT,
+        Passage(TEXT),
+        {"text": TEXT},
+        TextNode(text=TEXT, metadata={"file": "a.txt"}),
+        Document(text=TEXT),
+        NodeWithScore(node=TextNode(text=TEXT), score=0.5),
+    ],
+    ids=lambda document: type(document).__name__,
+)
+def test_documents_of_every_kind_are_read_alike(document, llm, spy, question):
+    answer = llm.complete(question, documents=[document])
+
+    assert answer.text == llm.engine.generate(question, [TEXT], max_new_tokens=4).text
+    assert spy.encoders_read(TEXT)
+    assert not spy.prompts_mention(TEXT)
+    assert not spy.encoders_read("a.txt")
+
+
+def test_no_documents_is_the_base_model_itself(llm, model, question):
+    alone = llm.complete(question).text
+    empty = llm.complete(question, documents=[]).text
+    blank = llm.predict(DEFAULT_TEXT_QA_PROMPT, context_str=" \n", query_str=question)
+    model.detach()
+
+    assert alone == empty == blank == model.generate(question, mode="none", max_new_tokens=4).text
+
+
+def test_sources_and_usage_come_back_as_json(llm, question):
+    node = NodeWithScore(node=TextNode(text=TEXT, id_="7", metadata={"page": 3}), score=0.5)
+
+    response = llm.complete(question, documents=[node])
+
+    assert json.loads(json.dumps(response.raw))["sources"] == [
+        {"id": "7", "text": TEXT, "score": 0.5, "metadata": {"page": 3}}
+    ]
+    usage = response.additional_kwargs["usage"]
+    assert usage["new_tokens"] == usage["completion_tokens"] == 4
+    assert usage["knowledge_tokens_kept_out"] > usage["prompt_tokens"] > 0
+    assert json.dumps(response.additional_kwargs)
+
+
+def test_the_host_counts_its_tokens(llm, question):
+    from llama_index.core.callbacks.token_counting import get_tokens_from_response
+
+    response = llm.chat([ChatMessage(question)], documents=[TEXT])
+
+    assert get_tokens_from_response(response) == (response.raw["usage"]["prompt_tokens"], 4)
+
+
+def test_a_message_brings_its_documents(llm, spy, question):
+    message = ChatMessage(question, additional_kwargs={"documents": [TEXT]})
+
+    answer = llm.chat([message]).message.content
+
+    assert answer == llm.complete(question, documents=[TEXT]).text
+    assert not spy.prompts_mention(TEXT)
+
+
+def test_documents_of_messages_do_not_leak_through_the_hosts_wording(make_llm, spy, question):
+    llm = make_llm(messages_to_prompt=messages_to_prompt)
+    message = ChatMessage(question, additional_kwargs={"documents": [TEXT], "name": "Ada"})
+
+    llm.chat([message])
+
+    assert spy.encoders_read(TEXT)
+    assert not spy.prompts_mention("Kolwick")
+    assert spy.prompts_mention("Ada")
+
+
+def test_an_answer_put_into_a_memory_carries_no_passages(llm, spy, question):
+    first = llm.chat([ChatMessage(question)], documents=[TEXT]).message
+
+    llm.chat([ChatMessage(question), first, ChatMessage("And where now?")])
+
+    assert first.additional_kwargs == {}
+    assert not spy.prompts_mention("Kolwick")
+
+
+def test_a_conversation_is_worded_as_a_dialogue(llm, spy):
+    messages = [
+        ChatMessage("Hello.", role="system"),
+        ChatMessage("A?"),
+        ChatMessage("B", role="assistant"),
+    ]
+
+    llm.chat([*messages, ChatMessage("C?")])
+
+    assert spy.prompts[0].strip() == "Hello.\nHuman: A?\nAI: B\nHuman: C?\nAI:"
+
+
+def test_an_image_is_refused(llm):
+    message = ChatMessage(role="user", blocks=[TextBlock(text="What?"), ImageBlock(image=b"")])
+
+    with pytest.raises(DiekaeError, match="image"):
+        llm.chat([message])
+
+
+def test_stop_strings_end_and_leave_the_answer(llm, question):
+    whole = llm.complete(question, documents=[TEXT], max_new_tokens=12).text
+    stop = whole[len(whole) // 2 :][:3]
+
+    trimmed = llm.complete(question, documents=[TEXT], max_new_tokens=12, stop=[stop])
+
+    assert trimmed.text == whole.partition(stop)[0]
+    assert trimmed.raw["usage"]["finish_reason"] == "stop"
+
+
+def test_options_may_be_set_for_all_calls_or_one(make_llm, question):
+    drawn = make_llm(temperature=1.0, options={"seed": 3, "top_k": 50})
+
+    assert drawn.complete(question).text == drawn.complete(question).text
+    assert drawn.complete(question, max_new_tokens=1).raw["usage"]["new_tokens"] == 1
+    assert drawn.complete(question, mode="none", documents=[TEXT]).raw["sources"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"documents": TEXT}, "must be a list"),
+        ({"documents": [7]}, "cannot read a passage from int"),
+        ({"documents": 7}, "must be a list"),
+        ({"mode": "telepathy"}, "mode must be one of"),
+        ({"stop": [""]}, "stop string is empty"),
+        ({"max_new_tokens": 0}, "at least 1"),
+        ({"wibble": 1}, "unknown option"),
+        ({"num_return_sequences": 2, "temperature": 1.0}, "one answer"),
+    ],
+)
+@pytest.mark.parametrize("entry", ["complete", "stream_complete", "chat", "stream_chat"])
+def test_bad_input_is_a_clear_runtime_error(entry, options, message, llm, question):
+    prompt = question if "complete" in entry else [ChatMessage(question)]
+
+    with pytest.raises(DiekaeError, match=message):
+        list(getattr(llm, entry)(prompt, **options))
+
+
+@pytest.mark.parametrize("entry", ["complete", "stream_complete"])
+def test_an_empty_prompt_is_a_clear_runtime_error(entry, llm):
+    with pytest.raises(DiekaeError, match="prompt is empty"):
+        list(getattr(llm, entry)(" "))
+
+
+def test_a_conversation_without_messages_is_a_clear_error(llm):
+    with pytest.raises(DiekaeError, match="prompt is empty"):
+        llm.chat([])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"max_new_tokens": 0}, {"mode": "x"}, {"stop": [""]}, {"options": {"x": 1}}, {"engine": "x"}],
+    ids=str,
+)
+def test_nonsense_is_refused_at_construction(fields, make_llm):
+    with pytest.raises((ValueError, TypeError)):
+        make_llm(**fields)
+
+
+def test_a_missing_folder_is_refused_at_construction(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        DiekaeLLM(model_name=str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, DiekaeLLM.model_copy])
+def test_copies_share_the_engine(copied, llm, question):
+    other = copied(llm)
+
+    assert other.engine is llm.engine
+    assert other.complete(question).text == llm.complete(question).text
+
+
+def test_the_engine_stays_out_of_what_is_serialized_or_printed(llm):
+    assert "engine" not in llm.to_dict()
+    assert "DiekaeModel" not in repr(llm)
+    assert json.dumps(llm.to_payload())
+
+
+def test_callbacks_see_one_call(make_llm, question):
+    from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = make_llm(callback_manager=CallbackManager([debug]))
+
+    llm.chat([ChatMessage(question)])
+    list(llm.stream_complete(question))
+
+    assert len(debug.get_event_pairs(CBEventType.LLM)) == 2
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(text=st.text(max_size=120), marker=st.sampled_from(["", "{query_str}", "[SYS]", "</s>"]))
+def test_no_text_whatever_changes_the_prompt(text, marker, llm, spy, question):
+    spy.prompts.clear()
+
+    llm.predict(DEFAULT_TEXT_QA_PROMPT, context_str=f"{marker}{text}", query_str=question)
+
+    assert [prompt.strip() for prompt in spy.prompts] == [question]

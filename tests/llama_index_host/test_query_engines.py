@@ -1,0 +1,273 @@
+"""Unchanged query and chat engines: passages go to the encoders, the prompt is the question."""
+
+from __future__ import annotations
+
+import pytest
+from llama_index.core import MockEmbedding, PromptTemplate, Settings, VectorStoreIndex
+from llama_index.core.prompts import ChatPromptTemplate, RichPromptTemplate
+from llama_index.core.schema import TextNode
+from pydantic import BaseModel
+
+JOINING = ["compact", "tree_summarize", "simple_summarize", "compact_accumulate"]
+WITH_CONTEXT = [*JOINING, "refine", "accumulate"]
+STREAMED = ["compact", "refine", "tree_summarize", "simple_summarize"]
+
+
+def assert_only_encoders_read(spy, people, question):
+    assert all(spy.encoders_read(text) for text in people)
+    assert {prompt.strip() for prompt in spy.prompts} == {question}
+
+
+@pytest.mark.parametrize("mode", WITH_CONTEXT)
+def test_a_query_engine_sends_context_to_the_encoders(mode, index, llm, spy, people, question):
+    answer = index.as_query_engine(llm=llm, response_mode=mode).query(question)
+
+    assert_only_encoders_read(spy, people, question)
+    assert answer.source_nodes
+
+
+@pytest.mark.parametrize("mode", WITH_CONTEXT)
+async def test_so_does_an_async_query(mode, index, llm, spy, people, question):
+    engine = index.as_query_engine(llm=llm, response_mode=mode, use_async=True)
+
+    answer = await engine.aquery(question)
+
+    assert_only_encoders_read(spy, people, question)
+    assert str(answer) == str(index.as_query_engine(llm=llm, response_mode=mode).query(question))
+
+
+@pytest.mark.parametrize("mode", STREAMED)
+def test_so_does_a_streamed_query(mode, index, llm, spy, people, question):
+    engine = index.as_query_engine(llm=llm, response_mode=mode, streaming=True)
+
+    answer = "".join(engine.query(question).response_gen)
+
+    assert_only_encoders_read(spy, people, question)
+    assert answer == str(index.as_query_engine(llm=llm, response_mode=mode).query(question))
+
+
+@pytest.mark.parametrize("mode", STREAMED)
+async def test_so_does_an_async_streamed_query(mode, index, llm, spy, people, question):
+    engine = index.as_query_engine(llm=llm, response_mode=mode, streaming=True)
+
+    response = await engine.aquery(question)
+    generator = getattr(response, "async_response_gen", None)
+    pieces = generator() if callable(generator) else response.response_gen
+    answer = "".join([piece async for piece in pieces])
+
+    assert_only_encoders_read(spy, people, question)
+    assert answer == str(index.as_query_engine(llm=llm, response_mode=mode).query(question))
+
+
+def test_a_vector_index_works_unchanged(llm, spy, people, question):
+    nodes = [TextNode(text=text) for text in people]
+    index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=8))
+
+    index.as_query_engine(llm=llm, similarity_top_k=3).query(question)
+
+    assert_only_encoders_read(spy, people, question)
+
+
+def test_generation_reads_no_context(index, llm, spy, question):
+    index.as_query_engine(llm=llm, response_mode="generation").query(question)
+
+    assert spy.passages == []
+    assert [prompt.strip() for prompt in spy.prompts] == [question]
+
+
+def test_joined_nodes_are_separate_passages_again(index, llm, spy, people, question):
+    index.as_query_engine(llm=llm, response_mode="compact").query(question)
+
+    assert len(spy.passages) == len(people)
+
+
+def test_refining_gives_the_answer_so_far_to_the_encoders(index, llm, spy, people, question):
+    index.as_query_engine(llm=llm, response_mode="refine").query(question)
+
+    first = llm.complete(question, documents=[people[0]]).text
+    assert len(spy.prompts) == 4
+    assert spy.encoders_read(f"{question} {first}".strip())
+
+
+def test_context_changes_the_answer(index, llm, question):
+    answer = str(index.as_query_engine(llm=llm).query(question))
+
+    assert answer != llm.complete(question).text
+
+
+def test_a_query_equals_the_same_passages_by_hand(index, llm, people, question):
+    answer = str(index.as_query_engine(llm=llm).query(question))
+
+    assert answer == llm.complete(question, documents=list(people)).text
+
+
+def test_a_template_of_the_users_own_keeps_its_words(index, llm, spy, people, question):
+    template = PromptTemplate("Be brief.\n{context_str}\nQuestion: {query_str}")
+
+    index.as_query_engine(llm=llm, text_qa_template=template).query(question)
+
+    assert [prompt.strip() for prompt in spy.prompts] == [f"Be brief.\n\nQuestion: {question}"]
+    assert all(spy.encoders_read(text) for text in people)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        PromptTemplate(
+            "{my_context} Q: {my_query}",
+            template_var_mappings={"context_str": "my_context", "query_str": "my_query"},
+        ),
+        RichPromptTemplate("{{ context_str }} Q: {{ query_str }}"),
+        ChatPromptTemplate.from_messages(
+            [("system", "Read {context_str}."), ("user", "{query_str}")]
+        ),
+        PromptTemplate(
+            "{context_str} Q: {query_str}",
+            function_mappings={"context_str": lambda **values: values["context_str"].upper()},
+        ),
+    ],
+    ids=["mapped names", "rich", "chat", "function"],
+)
+def test_no_kind_of_template_leaks(template, index, llm, spy, people, question):
+    index.as_query_engine(llm=llm, text_qa_template=template).query(question)
+
+    assert all(spy.encoders_read(text) for text in people)
+    assert not any(spy.prompts_mention(word) for word in ("Kolwick", "KOLWICK", "Odell"))
+    assert spy.prompts_mention(question)
+
+
+@pytest.mark.parametrize("mode", ["compact", "tree_summarize", "simple_summarize", "accumulate"])
+def test_a_chat_model_may_get_its_context_in_messages(mode, index, make_llm, spy, people, question):
+    llm = make_llm(is_chat_model=True)
+
+    index.as_query_engine(llm=llm, response_mode=mode, multimodal=True).query(question)
+
+    assert_only_encoders_read(spy, people, question)
+
+
+@pytest.mark.parametrize("mode", WITH_CONTEXT)
+def test_a_chat_model_reads_the_question_alone(mode, index, make_llm, spy, people, question):
+    llm = make_llm(is_chat_model=True)
+
+    index.as_query_engine(llm=llm, response_mode=mode).query(question)
+
+    assert_only_encoders_read(spy, people, question)
+
+
+@pytest.mark.parametrize("chat_mode", ["context", "condense_plus_context"])
+def test_a_chat_engine_sends_context_to_the_encoders(chat_mode, index, llm, spy, people, question):
+    chat = index.as_chat_engine(chat_mode=chat_mode, llm=llm)
+
+    chat.chat(question)
+
+    assert_only_encoders_read(spy, people, question)
+
+
+@pytest.mark.parametrize("chat_mode", ["context", "condense_plus_context"])
+async def test_so_it_does_async_and_streamed(chat_mode, index, llm, spy, people, question):
+    chat = index.as_chat_engine(chat_mode=chat_mode, llm=llm)
+    expected = str(chat.chat(question))
+    chat.reset()
+    streamed = "".join(chat.stream_chat(question).response_gen)
+    chat.reset()
+
+    assert str(await chat.achat(question)) == expected
+    assert streamed.strip() == expected.strip()
+    assert_only_encoders_read(spy, people, question)
+
+
+def test_a_chat_engine_keeps_the_users_system_prompt(index, llm, spy, question):
+    index.as_chat_engine(chat_mode="context", llm=llm, system_prompt="Be kind.").chat(question)
+
+    assert [p.strip() for p in spy.prompts] == [f"Be kind.\nHuman: {question}\nAI:"]
+
+
+def test_a_second_turn_has_the_history_but_no_passage(index, llm, spy, people, question):
+    chat = index.as_chat_engine(chat_mode="context", llm=llm)
+    chat.chat(question)
+
+    chat.chat("And where now?")
+
+    assert question in spy.prompts[-1]
+    assert "And where now?" in spy.prompts[-1]
+    assert not any(spy.prompts_mention(text) for text in people)
+
+
+def test_a_simple_chat_engine_has_no_context(index, llm, spy, question):
+    index.as_chat_engine(chat_mode="simple", llm=llm).chat(question)
+
+    assert spy.passages == []
+    assert [prompt.strip() for prompt in spy.prompts] == [question]
+
+
+def test_the_memory_of_a_chat_engine_fits_the_base_model(index, llm):
+    chat = index.as_chat_engine(chat_mode="context", llm=llm)
+
+    assert chat._memory.token_limit == llm.engine.window - 256
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError])
+def test_errors_reach_whoever_asked(error, index, llm, question, monkeypatch):
+    def fail(*args, **options):
+        raise error("cannot do that")
+
+    monkeypatch.setattr(llm.engine, "generate", fail)
+
+    with pytest.raises(RuntimeError, match="cannot do that"):
+        index.as_query_engine(llm=llm).query(question)
+
+
+def test_an_empty_question_is_an_error_not_an_empty_response(index, llm):
+    with pytest.raises(RuntimeError, match="prompt is empty"):
+        index.as_query_engine(llm=llm).query(" ")
+
+
+def test_stuffing_is_a_choice(index, make_llm, spy, people, question):
+    index.as_query_engine(llm=make_llm(mode="stuff")).query(question)
+
+    assert all(spy.prompts_mention(text) for text in people)
+    assert spy.passages == []
+
+
+def test_its_prompt_helper_packs_by_what_encoders_can_read(make_llm, spy, question, monkeypatch):
+    texts = [f"Person {n} lives in Town {n}, as everyone in the valley knows." for n in range(40)]
+    llm = make_llm()
+    llm.engine.base.config.max_position_embeddings = 1024
+    index = VectorStoreIndex(
+        [TextNode(text=text) for text in texts], embed_model=MockEmbedding(embed_dim=4)
+    )
+    index.as_query_engine(llm=llm, similarity_top_k=40).query(question)
+    calls = len(spy.prompts)
+    monkeypatch.setattr(Settings, "_prompt_helper", llm.prompt_helper)
+
+    index.as_query_engine(llm=llm, similarity_top_k=40).query(question)
+
+    assert calls > 1
+    assert len(spy.prompts) == calls + 1
+
+
+def test_structured_prediction_keeps_context_out_of_the_prompt(llm, spy, people, question):
+    class Town(BaseModel):
+        name: str
+
+    template = PromptTemplate("{context_str}\nFill the form: {query_str}")
+
+    with pytest.raises(ValueError, match=r"JSON|json|parse"):
+        llm.structured_predict(Town, template, context_str=people[0], query_str=question)
+
+    assert spy.encoders_read(people[0])
+    assert not spy.prompts_mention(people[0])
+    assert spy.prompts_mention("Fill the form")
+
+
+async def test_so_does_its_async_form(llm, spy, people, question):
+    class Town(BaseModel):
+        name: str
+
+    template = PromptTemplate("{context_str}\nFill the form: {query_str}")
+
+    with pytest.raises(ValueError, match=r"JSON|json|parse"):
+        await llm.astructured_predict(Town, template, context_str=people[0], query_str=question)
+
+    assert spy.encoders_read(people[0])
+    assert not spy.prompts_mention(people[0])
