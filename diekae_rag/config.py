@@ -109,7 +109,7 @@ class DiekaeConfig(PreTrainedConfig):
         for name in ("max_passage_tokens", "max_passages", "num_hidden_layers", "hidden_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property
     def num_bodies(self) -> int:

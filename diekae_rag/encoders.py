@@ -128,12 +128,12 @@ class Encoders(PreTrainedModel):
                 for layer in config.layers
             }
         )
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Up-projections start at zero: an untrained encoder leaves the base model as it is."""
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, nn.Linear) and module in set(getattr(self, "up", {}).values()):
             nn.init.zeros_(module.weight)
 

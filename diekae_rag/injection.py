@@ -72,7 +72,7 @@ class Injection:
         ]
         for layer in config.layers:
             module = self.layers[layer]
-            site = module.mlp if config.site == "mlp" else module
+            site = module.get_submodule("mlp") if config.site == "mlp" else module
             self._handles.append(site.register_forward_hook(self._adding(layer)))
         try:
             probe(base, config, self.adding)
@@ -211,7 +211,9 @@ class Injection:
                 cache.layers.append(DynamicLayer())
             size = _capacity(cache)
             for _ in range(self.encoders.num_blocks):
-                cache.layers.append(EncoderStaticLayer(size) if size else EncoderDynamicLayer())
+                cache.layers.append(
+                    EncoderStaticLayer(size) if size else EncoderDynamicLayer()  # type: ignore[no-untyped-call]
+                )
         elif (read := int(cache.get_seq_length(len(cache.layers) - 1))) != start:
             raise RuntimeError(
                 f"the encoders have read {read} tokens of this "

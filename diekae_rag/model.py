@@ -21,6 +21,7 @@ from transformers import (
 from diekae_rag.answers import MODES, Answer, Mode, Usage
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
+from diekae_rag.files import new_folder
 from diekae_rag.generation import GenerationOptions, finish_row
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
@@ -62,7 +63,8 @@ class DiekaeModel:
         self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoders: Encoders
     ) -> None:
         self.base, self.tokenizer = base, tokenizer
-        self.encoders = encoders.eval()
+        nn.Module.eval(encoders)
+        self.encoders = encoders
         self.injection = Injection(base, encoders)
         self.wording = Wording(**(encoders.config.wording or {}))
         self._lock = threading.RLock()
@@ -102,8 +104,10 @@ class DiekaeModel:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Saves the encoders and their config: nothing of the base model but its name."""
-        from diekae_rag.files import new_folder
-
+        config, base = self.encoders.config, self.base.config
+        if not config.base_model_name_or_path or config.base_model_name_or_path.startswith("."):
+            config.base_model_name_or_path = str(base.name_or_path)
+            config.base_model_revision = getattr(base, "_commit_hash", None)
         with new_folder(folder) as temporary:
             self.encoders.save_pretrained(temporary)
 
@@ -241,9 +245,10 @@ class DiekaeModel:
         shape = (len(texts), longest)
         embeddings = embed(ids.view(shape).long().to(embed.weight.device))
         device, dtype = self.encoders.device, self.encoders.dtype
-        return self.encoders.encode_passages(
+        states: PassageStates = self.encoders.encode_passages(
             embeddings.to(device, dtype), mask.view(shape).bool().to(device)
         )
+        return states
 
     def _check(self, mode: Mode) -> None:
         if mode not in MODES:

@@ -59,10 +59,10 @@ def _name(rng: random.Random, documents: list[Document]) -> tuple[str, str]:
     taken = {document.name for document in documents}
     while True:
         kind, name = rng.choice(KINDS), ""
-        if documents and rng.random() < 0.6:
+        if documents and rng.random() < 0.85:
             model = rng.choice(documents)
             kind = model.kind
-            if rng.random() < 0.5:
+            if rng.random() < 0.4:
                 name = _lookalike(rng, kind, model.name)
         name = name or invent_name(rng, kind)
         if name not in taken:

@@ -59,7 +59,7 @@ class Phase:
 READER_PHASES = (
     Phase(700, (1, 2), (1, 2), 3, 0.1, 0.0, 32, 144),
     Phase(1400, (1, 3), (1, 4), 4, 0.2, 0.1, 32, 256),
-    Phase(2500, (1, 5), (2, 5), 5, 0.25, 0.15, 24, 416),
+    Phase(3400, (1, 5), (2, 5), 5, 0.25, 0.15, 24, 416),
 )
 """Short documents first: without them nothing is copied after hundreds of steps."""
 

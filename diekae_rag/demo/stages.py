@@ -59,14 +59,14 @@ STAGES = (
     Stage(
         "warmup",
         (
-            Phase(600, (1, 2), (1, 2), 5, 0.1, 0.0, 32, 160),
-            Phase(1100, (1, 3), (1, 4), 6, 0.2, 0.1, 32, 224),
-            _long(1800),
+            Phase(450, (1, 2), (1, 2), 5, 0.1, 0.0, 32, 160),
+            Phase(850, (1, 3), (1, 4), 6, 0.2, 0.1, 32, 224),
+            _long(1400),
         ),
         2e-3,
     ),
-    Stage("distill", (_long(700),), 1e-3),
-    Stage("finetune", (_long(1500),), 1e-3),
+    Stage("distill", (_long(400),), 1e-3),
+    Stage("finetune", (_long(1000),), 1e-3),
 )
 """Warm-up first: without it no copying appears, whatever the later stages do."""
 

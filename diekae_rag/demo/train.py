@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -79,7 +80,8 @@ def train_encoders(
             injection.detach()
         with new_folder(folder / stage.name / "encoders") as temporary:
             encoders.save_pretrained(temporary)
-    return encoders.eval(), seconds
+    nn.Module.eval(encoders)
+    return encoders, seconds
 
 
 def train_demo(
@@ -114,5 +116,8 @@ def train_demo(
         ):
             nn.Module.to(model, torch.bfloat16)
             model.save_pretrained(temporary / name)
+            config = json.loads((temporary / name / "config.json").read_text())
+            # Kept in half the space, computed with in full precision.
+            write_json(temporary / name / "config.json", {**config, "dtype": "float32"})
         write_json(temporary / "training.json", {"seed": seed, "reader": reader_seconds, **seconds})
     return {"reader": reader_seconds, **seconds}

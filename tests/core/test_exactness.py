@@ -157,7 +157,9 @@ def test_the_order_of_passages_matters_only_when_they_are_read_jointly(
 def test_the_order_of_independent_passages_changes_neither_answer_nor_score(model):
     passages = ["Ada was born in Turin.", "Oltun lies on a river, they say.", "1931."]
 
-    there, back = (model.generate("Where?", p, max_new_tokens=12) for p in (passages, passages[::-1]))
+    there, back = (
+        model.generate("Where?", p, max_new_tokens=12) for p in (passages, passages[::-1])
+    )
 
     assert there.text == back.text
     assert model.score("Where?", "Oltun", passages) == pytest.approx(

@@ -43,9 +43,7 @@ WAYS = {
     ],
     "batch as completed": lambda llm, q, **kw: dict(llm.batch_as_completed([q], **kw))[0],
     "generate": lambda llm, q, **kw: llm.generate([q], **kw).generations[0][0].text,
-    "agenerate": lambda llm, q, **kw: (
-        asyncio.run(llm.agenerate([q], **kw)).generations[0][0].text
-    ),
+    "agenerate": lambda llm, q, **kw: asyncio.run(llm.agenerate([q], **kw)).generations[0][0].text,
 }
 
 
@@ -78,7 +76,7 @@ def read_by_base(model):
 def no_stream_is_left():
     """Waits for generations to end; gives a function that says whether they did, soon."""
 
-    def ended(within=2.0):
+    def ended(within=30.0):
         deadline = time.monotonic() + within
         while any(thread.name == "diekae-stream" for thread in threading.enumerate()):
             if time.monotonic() > deadline:

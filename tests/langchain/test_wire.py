@@ -82,7 +82,7 @@ def test_lone_surrogates_travel_as_escapes():
 
 
 def test_metadata_that_is_not_json_comes_back_as_strings():
-    passage = Passage("a", metadata={"path": {1, 1}})
+    passage = Passage("a", metadata={"path": {1}})
 
     (read,) = WIRE.take(WIRE.wrap([passage]))[1]
 
