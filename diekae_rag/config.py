@@ -14,6 +14,7 @@ _CHOICES = {
     "sharing": ("separate", "shared"),
     "positions": ("prompt", "all"),
     "passage_attention": ("joint", "independent"),
+    "passage_direction": ("causal", "both"),
     "site": ("mlp", "layer"),
 }
 
@@ -44,6 +45,9 @@ class DiekaeConfig(PreTrainedConfig):
         passage_attention: ``"joint"``: the passages are read one after the other (the paper's);
             ``"independent"``: each is read alone and the prompt attends to all of them, so that
             their order cannot matter and their states can be kept.
+        passage_direction: ``"causal"``: a passage's token sees what comes before it (the paper's);
+            ``"both"``: it sees the whole of what is read, so that a value stated before its subject
+            is known to belong to it.
         site: What a delta is added to: the layer's ``"mlp"`` output (the paper's), or the whole
             ``"layer"`` output.
         max_passage_tokens: Longest passage as worded, in tokens; what is beyond is cut. With
@@ -77,6 +81,7 @@ class DiekaeConfig(PreTrainedConfig):
     sharing: str = "separate"
     positions: str = "prompt"
     passage_attention: str = "joint"
+    passage_direction: str = "causal"
     site: str = "mlp"
     max_passage_tokens: int = 512
     max_passages: int = 64

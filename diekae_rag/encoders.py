@@ -156,7 +156,12 @@ class Encoders(PreTrainedModel):
     ) -> tuple[PassageStates, Tensor]:
         """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
         width = mask.shape[1]
-        visible = torch.ones(width, width, dtype=torch.bool, device=mask.device).tril()[None, None]
+        ones = torch.ones(width, width, dtype=torch.bool, device=mask.device)
+        if self.config.passage_direction == "causal":
+            visible = ones.tril()[None, None]
+        else:
+            itself = torch.eye(width, dtype=torch.bool, device=mask.device)
+            visible = (mask[:, None, :] | itself)[:, None]  # padding sees itself too
         positions = torch.arange(width, device=mask.device)[None]
         recorder = _Recorder()
         for body in self.bodies.values():

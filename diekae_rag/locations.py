@@ -58,6 +58,11 @@ def locate(name_or_path: str | os.PathLike[str]) -> Location:
         if not (path / "config.json").exists():
             raise FileNotFoundError(f"{path} holds no encoders: config.json is not there.")
         return Location(str(path), path)
-    if name == "demo" or path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+    if name == "demo":
+        raise FileNotFoundError(
+            f"the weights that ship are not in {path.parent}; reinstall the package, or make them "
+            "with: diekae demo train"
+        )
+    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise FileNotFoundError(f"there is no folder {path} and it is no hub id (owner/name).")
     return Location(name, None)

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from diekae_rag.answers import MODES, Answer, Mode, Usage
+from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_folder
@@ -103,13 +104,20 @@ class DiekaeModel:
         return cls(base.eval(), tokenizer, encoders)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Saves the encoders and their config: nothing of the base model but its name."""
-        config, base = self.encoders.config, self.base.config
-        if not config.base_model_name_or_path or config.base_model_name_or_path.startswith("."):
-            config.base_model_name_or_path = str(base.name_or_path)
-            config.base_model_revision = getattr(base, "_commit_hash", None)
+        """Saves the encoders and their config: nothing of the base model but its name.
+
+        Encoders that name no base model, or one by its place beside them, name the one they are
+        saved with from where it was loaded.
+        """
+        named = self.encoders.config.base_model_name_or_path
+        loaded = str(self.base.config.name_or_path)
         with new_folder(folder) as temporary:
             self.encoders.save_pretrained(temporary)
+            if loaded and (not named or named.startswith(".")):
+                saved = DiekaeConfig.from_pretrained(temporary)
+                saved.base_model_name_or_path = loaded
+                saved.base_model_revision = getattr(self.base.config, "_commit_hash", None)
+                saved.save_pretrained(temporary)
 
     def detach(self) -> None:
         """Takes the hooks off the base model; this object can then only stuff."""

@@ -193,10 +193,11 @@ class StageObjective:
         losses, right = self._losses(deltas[int(self.last)], q.input_ids)
         roles, before = q.roles[:, 1:], q.roles[:, :-1]
         asked = losses[(roles == QUESTION) & (before == QUESTION)].mean()
-        read, _ = self._losses(self.encoders.up[self.last](hidden), batch.passage_ids)
-        stated = read[batch.passage_mask[:, 1:]].mean()
         answers = roles == ANSWER
-        loss = losses[answers].mean() + 0.2 * stated + 0.05 * asked
+        loss = losses[answers].mean() + 0.05 * asked
+        if self.encoders.config.passage_direction == "causal":
+            read, _ = self._losses(self.encoders.up[self.last](hidden), batch.passage_ids)
+            loss = loss + 0.2 * read[batch.passage_mask[:, 1:]].mean()
         return loss, right[answers].float().mean()
 
     def _finetune(

@@ -37,6 +37,7 @@ def build_encoders(base: LlamaForCausalLM, seed: int) -> Encoders:
             sharing="shared",
             positions="all",
             passage_attention="independent",
+            passage_direction="both",
             max_passage_tokens=256,
             max_passages=32,
             wording=DEMO_WORDING.to_dict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Self
@@ -152,16 +153,17 @@ class DiekaeLLM(LLMWithDocuments):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        stream = await run_in_executor(None, self._open, prompt, stop, kwargs)
+        opening = asyncio.ensure_future(run_in_executor(None, self._open, prompt, stop, kwargs))
         try:
+            stream = await asyncio.shield(opening)
             while (piece := await run_in_executor(None, next, stream, None)) is not None:
                 chunk = GenerationChunk(text=piece)
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece, chunk=chunk)
                 yield chunk
             yield to_last_chunk(stream.answer)
-        finally:
-            await run_in_executor(None, stream.close)
+        finally:  # also where this was cancelled while the stream was being opened
+            await run_in_executor(None, (await opening).close)
 
     @property
     def _model_name(self) -> str:

@@ -20,7 +20,7 @@ def model_folder(make_model, tokenizer, tmp_path):
     )
     model.base.save_pretrained(tmp_path / "weights" / "reader")
     tokenizer.save_pretrained(tmp_path / "weights" / "reader")
-    model.save_pretrained(tmp_path / "weights" / "encoders")
+    model.encoders.save_pretrained(tmp_path / "weights" / "encoders")
     return tmp_path / "weights" / "encoders"
 
 

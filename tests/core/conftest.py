@@ -15,17 +15,17 @@ from diekae_rag.requests import Request, prepare
 
 # Every pair of choices meets once: two layouts of the paper's and of the demo's kind, two mixed.
 LAYOUTS = {
-    "paper": ("separate", "prompt", "joint", "mlp"),
-    "mixed": ("shared", "prompt", "independent", "layer"),
-    "joint": ("separate", "all", "joint", "layer"),
-    "demo": ("shared", "all", "independent", "mlp"),
+    "paper": ("separate", "prompt", "joint", "causal", "mlp"),
+    "mixed": ("shared", "prompt", "independent", "both", "layer"),
+    "joint": ("separate", "all", "joint", "causal", "layer"),
+    "demo": ("shared", "all", "independent", "both", "mlp"),
 }
 
 
 @pytest.fixture(params=list(LAYOUTS))
 def layout(request: pytest.FixtureRequest) -> dict[str, str]:
     """Choices of a config, so that each value of each choice is met."""
-    names = ("sharing", "positions", "passage_attention", "site")
+    names = ("sharing", "positions", "passage_attention", "passage_direction", "site")
     return dict(zip(names, LAYOUTS[request.param], strict=True))
 
 

@@ -37,6 +37,7 @@ OUTPUTS = {
     "rms_norm_eps": 0.5,
     "positions": "all",
     "passage_attention": "independent",
+    "passage_direction": "both",
     "max_passage_tokens": 12,
     "max_passages": 1,
     "wording": {"passage": "Note: {passage} ", "prompt": "Q {prompt} A", "answer": "{answer}"},

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from diekae_rag import DiekaeConfig, DiekaeModel, Encoders
+from diekae_rag import DiekaeModel, Encoders
 from diekae_rag.states import Knowledge
 
 EVERY_LAYOUT = list(

@@ -42,8 +42,8 @@ def weights(make_model, tokenizer, tmp_path):
     model = make_model(**SHARED, base_model_name_or_path="../reader")
     model.base.save_pretrained(tmp_path / "reader")
     tokenizer.save_pretrained(tmp_path / "reader")
-    model.save_pretrained(tmp_path / "encoders")
-    model.save_pretrained(tmp_path / "encoders_distilled")
+    model.encoders.save_pretrained(tmp_path / "encoders")
+    model.encoders.save_pretrained(tmp_path / "encoders_distilled")
     return tmp_path
 
 

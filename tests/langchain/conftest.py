@@ -48,6 +48,12 @@ WAYS = {
 
 
 @pytest.fixture
+def model(make_model):
+    """As everywhere, but random enough that one passage gives another answer than the next."""
+    return make_model(passage_attention="independent", positions="all", initializer_range=1.0)
+
+
+@pytest.fixture
 def llm(model):
     return DiekaeLLM(engine=model, max_new_tokens=8)
 

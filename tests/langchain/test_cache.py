@@ -61,9 +61,9 @@ def test_other_documents_get_another_answer(llm, cache, computed, ask):
     ids=str,
 )
 def test_other_options_get_another_answer(llm, cache, computed, ask, option):
-    plain = ask(llm, QUESTION, documents=ADA)
+    for asked in ({}, option, option, {}):
+        ask(llm, QUESTION, documents=ADA, **asked)
 
-    assert ask(llm, QUESTION, documents=ADA, **option) != plain
     assert len(computed) == 2
 
 

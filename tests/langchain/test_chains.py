@@ -158,7 +158,7 @@ def test_history_aware_chat_works(llm, retriever):
 
     run = chain.invoke({"input": QUESTION, "chat_history": []})
 
-    wording = f"System: Use the context.\nHuman: {QUESTION}"
+    wording = f"System: Use the context.\n\nHuman: {QUESTION}"
     texts = [document.page_content for document in run["context"]]
     assert run["answer"] == llm.engine.generate(wording, texts, max_new_tokens=8).text
 
@@ -194,7 +194,7 @@ def test_the_diekae_chain_takes_an_output_parser(llm, expected_in_chain):
         lambda llm: llm.with_config(tags=["a"]),
         lambda llm: llm.with_retry(),
         lambda llm: llm.with_fallbacks([DiekaeLLM(engine=llm.engine)]),
-        lambda llm: DiekaeLLM(engine=llm.engine, max_new_tokens=500).with_fallbacks([llm]),
+        lambda llm: DiekaeLLM(engine=llm.engine, max_new_tokens=511).with_fallbacks([llm]),
         lambda llm: llm.with_retry().bind(stop=["\0"]),
     ],
     ids=["bind", "config", "retry", "fallbacks", "used fallback", "both"],

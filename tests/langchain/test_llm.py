@@ -362,7 +362,7 @@ def test_retries_and_fallbacks_work(llm, model, expected, monkeypatch):
     assert retrying.invoke(QUESTION, documents=DOCUMENTS) == expected
 
     monkeypatch.setattr(DiekaeModel, "generate", whole)
-    broken = DiekaeLLM(engine=model, max_new_tokens=500)  # leaves no room for the prompt
+    broken = DiekaeLLM(engine=model, max_new_tokens=511)  # leaves no room for the prompt
     safe = broken.with_fallbacks([llm])
     assert safe.invoke(QUESTION, documents=DOCUMENTS) == expected
 

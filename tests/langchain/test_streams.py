@@ -1,11 +1,14 @@
 """Streams that are left, broken or cancelled."""
 
 import asyncio
+import threading
 import time
 from contextlib import aclosing
 
 import pytest
 from langchain_diekae import DiekaeLLM
+
+from diekae_rag import DiekaeModel
 
 from .conftest import DOCUMENTS, QUESTION, WAYS, collect
 
@@ -62,6 +65,33 @@ def test_cancelling_a_task_stops_the_model(long_llm, tokens_read, no_stream_is_l
     async def cancel():
         task = asyncio.create_task(collect(long_llm.astream(QUESTION, documents=DOCUMENTS)))
         while not tokens_read:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+    assert no_stream_is_left()
+    assert len(tokens_read) < LONG
+
+
+def test_cancelling_a_task_while_its_stream_opens_stops_the_model(
+    long_llm, tokens_read, no_stream_is_left, monkeypatch
+):
+    is_opening = threading.Event()
+    opened = DiekaeModel.stream
+
+    def opens_slowly(self, *args, **kwargs):
+        is_opening.set()
+        time.sleep(0.1)
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(DiekaeModel, "stream", opens_slowly)
+
+    async def cancel():
+        task = asyncio.create_task(collect(long_llm.astream(QUESTION)))
+        while not is_opening.is_set():
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -24,13 +24,13 @@ PASSAGES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.text(), st.lists(PASSAGES, max_size=3))
 def test_an_attached_prompt_comes_back_to_the_character_with_its_passages(prompt, passages):
     assert WIRE.take(WIRE.attach(prompt, passages)) == (prompt, passages)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(PASSAGES, min_size=1, max_size=3))
 def test_wrapped_passages_leave_the_text_around_them_alone(passages):
     prompt = f"Use this.\n\n{WIRE.wrap(passages)}\n\nQuestion:  Who? \n"
@@ -38,7 +38,7 @@ def test_wrapped_passages_leave_the_text_around_them_alone(passages):
     assert WIRE.take(prompt) == ("Use this.\n\nQuestion:  Who? \n", passages)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(PASSAGES)
 def test_no_passage_contains_a_delimiter_even_if_it_knows_the_nonce(passage):
     segment = WIRE.wrap([passage])
@@ -47,7 +47,7 @@ def test_no_passage_contains_a_delimiter_even_if_it_knows_the_nonce(passage):
     assert segment.encode()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.one_of(HOSTILE, st.text(max_size=5)), max_size=12).map("".join))
 def test_any_prompt_can_be_read_and_what_is_no_segment_stays(prompt):
     text, passages = WIRE.take(prompt)
@@ -56,7 +56,7 @@ def test_any_prompt_can_be_read_and_what_is_no_segment_stays(prompt):
     assert text == prompt or f"[[diekae:{NONCE}]]{{}}[[/diekae:{NONCE}]]" in prompt
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.text())
 def test_text_that_does_not_know_the_nonce_cannot_bring_passages(text):
     imitation = Wire("guessed").wrap([Passage(text)])

@@ -54,7 +54,7 @@ def test_a_paragraph_too_long_for_the_encoders_is_several_passages(model):
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(text=st.text(max_size=400))
+@given(text=st.lists(st.text(max_size=20), min_size=15, max_size=40).map(" ".join))
 def test_no_text_is_cut_and_no_word_is_lost(text, model):
     passages = texts(text, model)
     options = {"max_new_tokens": 1}

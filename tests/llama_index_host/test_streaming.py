@@ -9,6 +9,7 @@ import time
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
+from llama_index.llms.diekae.calls import Responses
 
 TEXT = "Ilma Bresk was born in Kolwick."
 
@@ -135,6 +136,14 @@ async def test_a_cancelled_async_stream_stops(wait, make_llm, question):
 def test_a_stream_never_read_never_generates(llm, question):
     llm.stream_complete(question)
 
+    assert not is_generating()
+
+
+def test_one_closed_before_it_began_never_generates(llm, question):
+    responses = Responses(llm._call(question, True, {}))
+    responses.close()
+
+    assert responses.next() is None
     assert not is_generating()
 
 
