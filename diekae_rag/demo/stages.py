@@ -65,8 +65,8 @@ STAGES = (
         ),
         2e-3,
     ),
-    Stage("distill", (_long(400),), 1e-3),
-    Stage("finetune", (_long(1000),), 1e-3),
+    Stage("distill", (_long(250),), 1e-3),
+    Stage("finetune", (_long(700),), 1e-3),
 )
 """Warm-up first: without it no copying appears, whatever the later stages do."""
 

@@ -128,7 +128,9 @@ def test_an_error_while_generating_is_raised_at_once(model, long_llm, ask):
     assert time.perf_counter() - began < 30
 
 
-def test_an_error_in_the_reader_of_a_stream_stops_the_model(long_llm, no_stream_is_left):
+def test_an_error_in_the_reader_of_a_stream_stops_the_model(
+    long_llm, tokens_read, no_stream_is_left
+):
     def fail(piece):
         raise KeyError(piece)
 
@@ -136,6 +138,7 @@ def test_an_error_in_the_reader_of_a_stream_stops_the_model(long_llm, no_stream_
         list(map(fail, long_llm.stream(QUESTION)))
 
     assert no_stream_is_left()
+    assert len(tokens_read) < LONG
 
 
 def test_two_streams_read_in_turns_do_not_mix(llm):

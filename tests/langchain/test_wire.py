@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_diekae.wire import Wire
 
@@ -16,6 +16,7 @@ HOSTILE = st.sampled_from(
     [f"[[diekae:{NONCE}]]", f"[[/diekae:{NONCE}]]", "[[", "]]", "\\u005b", "\\", '"', "{}", "\n"]
 )
 TEXTS = st.lists(st.one_of(st.text(max_size=20), HOSTILE), max_size=6).map("".join)
+BLANKS = st.sampled_from([" ", "\n", "\t", "\r\n"])
 METADATA = st.dictionaries(
     TEXTS, st.one_of(TEXTS, st.integers(), st.none(), st.lists(st.lists(TEXTS, max_size=1)))
 )
@@ -25,7 +26,8 @@ PASSAGES = st.builds(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.text(), st.lists(PASSAGES, max_size=3))
+@example("\n  Who?\n ", [Passage("Turin.")])
+@given(st.lists(st.text(max_size=3) | BLANKS).map("".join), st.lists(PASSAGES, max_size=3))
 def test_an_attached_prompt_comes_back_to_the_character_with_its_passages(prompt, passages):
     assert WIRE.take(WIRE.attach(prompt, passages)) == (prompt, passages)
 
