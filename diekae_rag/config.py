@@ -17,6 +17,15 @@ _CHOICES = {
     "passage_direction": ("causal", "both"),
     "site": ("mlp", "layer"),
 }
+_AT_LEAST_ONE = (
+    "base_hidden_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_passage_tokens",
+    "max_passages",
+)
 
 
 class DiekaeConfig(PreTrainedConfig):
@@ -93,6 +102,10 @@ class DiekaeConfig(PreTrainedConfig):
                 f"unknown config field(s) {sorted(unknown)}; a config has {sorted(_OWN_FIELDS)}."
             )
         self.wording = Wording(**(self.wording or {})).to_dict()
+        if not isinstance(self.layers, list | tuple) or not all(
+            isinstance(layer, int) for layer in self.layers
+        ):
+            raise ValueError(f"layers must be a list of whole numbers, got {self.layers!r}.")
         self.layers = sorted(self.layers)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
@@ -106,14 +119,19 @@ class DiekaeConfig(PreTrainedConfig):
                 f"layers {self.layers} reach outside the base model's "
                 f"0..{self.base_num_hidden_layers - 1} (base_num_hidden_layers)."
             )
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.rope_theta > 0:
+            raise ValueError(f"rope_theta must be above 0, got {self.rope_theta}.")
+        for name in ("rms_norm_eps", "initializer_range"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
                 f"hidden_size {self.hidden_size} must be an even multiple of "
                 f"num_attention_heads {self.num_attention_heads}: rotary positions turn pairs."
             )
-        for name in ("max_passage_tokens", "max_passages", "num_hidden_layers", "hidden_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property
@@ -124,5 +142,5 @@ class DiekaeConfig(PreTrainedConfig):
 
 _OWN_FIELDS = frozenset(DiekaeConfig.__annotations__)
 _KNOWN_TO_TRANSFORMERS = frozenset(
-    {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "name_or_path"}
+    {"torch_dtype", "name_or_path", "attn_implementation", *PreTrainedConfig().to_dict()}
 )

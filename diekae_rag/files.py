@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["new_folder", "write_json"]
+__all__ = ["new_files", "new_folder", "write_json"]
 
 
 @contextmanager
@@ -38,8 +38,30 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
         if folder.exists():
             folder.rename(previous)
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except BaseException:
+            if previous.exists():
+                previous.rename(folder)
+            raise
         shutil.rmtree(previous, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary folder whose files are moved into ``folder`` when the block ends.
+
+    Files of other names that are there stay; if the block fails, all do.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        for path in sorted(temporary.iterdir(), reverse=True):  # the config comes after the weights
+            path.replace(folder / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
@@ -15,7 +16,7 @@ from diekae_rag.answers import FinishReason
 from diekae_rag.prompting import Wording, decode
 from diekae_rag.stopping import Watch, check_stop, trim_at_stop
 
-__all__ = ["GenerationOptions", "finish_row"]
+__all__ = ["GenerationOptions", "end_tokens", "finish_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,17 @@ class GenerationOptions:
         for name in ("max_new_tokens", "num_beams", "num_return_sequences", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.temperature < 0:
+        for name in ("top_k", "prefill_chunk_size", "prompt_lookup_num_tokens"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be 0 (greedy) or above, got {self.temperature}.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
+        if self.repetition_penalty is not None and not 0 < self.repetition_penalty < math.inf:
+            raise ValueError(f"repetition_penalty must be above 0, got {self.repetition_penalty}.")
+        if self.prompt_lookup_num_tokens is not None and self.num_beams > 1:
+            raise ValueError("prompt_lookup_num_tokens and num_beams cannot go together.")
         if self.temperature == 0 and (self.top_p is not None or self.top_k is not None):
             raise ValueError("top_p and top_k choose what to draw from: set a temperature too.")
         if self.cache_implementation not in (None, "dynamic", "static"):
@@ -118,7 +128,7 @@ class GenerationOptions:
             )
             if getattr(self, name) is not None
         }
-        pad = tokenizer.pad_token_id
+        pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer, base)
         seeded = self.seed is not None
         devices = [input_ids.device] if input_ids.device.type == "cuda" else []
         with torch.random.fork_rng(devices) if seeded else nullcontext():
@@ -132,7 +142,8 @@ class GenerationOptions:
                 num_beams=self.num_beams,
                 num_return_sequences=self.num_return_sequences,
                 use_cache=self.use_cache,
-                pad_token_id=pad if pad is not None else (_end_tokens(tokenizer, base) or [0])[0],
+                pad_token_id=pad if pad is not None else (ends or [0])[0],
+                eos_token_id=ends or None,
                 stopping_criteria=StoppingCriteriaList([watch]),
                 disable_compile=True,
                 **sampling,
@@ -142,7 +153,8 @@ class GenerationOptions:
         return tokens
 
 
-def _end_tokens(tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel) -> list[int]:
+def end_tokens(tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel) -> list[int]:
+    """What ends a sequence: the base model's own choice, or else its tokenizer's."""
     ends = getattr(base.generation_config, "eos_token_id", None)
     ends = ends if ends is not None else tokenizer.eos_token_id
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
@@ -156,7 +168,7 @@ def finish_row(
     stops: Sequence[str],
 ) -> tuple[str, int, FinishReason]:
     """From one row's new ids to its text, how many tokens it took, and why it ended."""
-    ends = set(_end_tokens(tokenizer, base))
+    ends = set(end_tokens(tokenizer, base))
     length = next((at for at, token in enumerate(row) if token in ends), None)
     ids = row if length is None else row[:length]
     text = wording.read_answer(decode(tokenizer, ids))
@@ -165,7 +177,7 @@ def finish_row(
         used = next(
             count
             for count in range(1, len(ids) + 1)
-            if trim_at_stop(decode(tokenizer, ids[:count]), stops)[1]
+            if trim_at_stop(wording.read_answer(decode(tokenizer, ids[:count])), stops)[1]
         )
         return text, used, "stop"
     if length is not None:

@@ -103,11 +103,17 @@ class Injection:
 
         Raises:
             RuntimeError: The hooks are detached, or this thread has a call open already.
+            ValueError: The mask has other rows than the knowledge.
         """
         if not self.is_attached:
             raise RuntimeError("the encoders are detached; build a new DiekaeModel to inject.")
         if getattr(self._local, "call", None) is not None:
             raise RuntimeError("this thread is injecting already; calls cannot be nested.")
+        if prompt_mask.shape[0] != knowledge.mask.shape[0]:
+            raise ValueError(
+                f"prompt_mask has {prompt_mask.shape[0]} rows and the knowledge "
+                f"{knowledge.mask.shape[0]}; they must be of the same prompts."
+            )
         self._local.call = _Call(knowledge, prompt_mask.bool(), knowledge)
         try:
             yield
@@ -167,9 +173,9 @@ class Injection:
         prompt_length = prompt_mask.shape[1]
         if self.encoders.config.positions == "prompt":
             length = min(length, prompt_length - start)
-            if length <= 0:
-                return  # every later slot is without a delta
-        first_layer = self._own_layers(cache, start)
+        first_layer = self._own_layers(cache, start, is_reading=length > 0)
+        if length <= 0:
+            return  # every later slot is without a delta
         mask, positions, width = _visibility(
             prompt_mask, call.expanded.starts, start, length, _capacity(cache)
         )
@@ -189,7 +195,7 @@ class Injection:
             for layer, delta in deltas.items()
         }
 
-    def _own_layers(self, cache: Any, start: int) -> int:
+    def _own_layers(self, cache: Any, start: int, is_reading: bool) -> int:
         """Where our blocks live in the base model's cache; puts them there at the first pass."""
         depth = len(self.layers)
         if cache is None:
@@ -214,7 +220,7 @@ class Injection:
                 cache.layers.append(
                     EncoderStaticLayer(size) if size else EncoderDynamicLayer()  # type: ignore[no-untyped-call]
                 )
-        elif (read := int(cache.get_seq_length(len(cache.layers) - 1))) != start:
+        elif is_reading and (read := int(cache.get_seq_length(len(cache.layers) - 1))) != start:
             raise RuntimeError(
                 f"the encoders have read {read} tokens of this "
                 f"cache and the base model {start}; start again with an empty cache."
@@ -235,9 +241,8 @@ def _capacity(cache: Any) -> int:
         "Quant" in type(x).__name__ for x in cache.layers
     ):
         raise RuntimeError("quantized and offloaded caches cannot be used with injection.")
-    if isinstance(cache.layers[0], StaticLayer):
-        return max(int(layer.get_max_length()) for layer in cache.layers)
-    return 0
+    whole = [x for x in cache.layers if isinstance(x, StaticLayer) and not x.is_sliding]
+    return max((int(layer.get_max_length()) for layer in whole), default=0)
 
 
 def _visibility(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, overload
 
 import torch
@@ -22,8 +22,8 @@ from diekae_rag.answers import MODES, Answer, Mode, Usage
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
-from diekae_rag.files import new_folder
-from diekae_rag.generation import GenerationOptions, finish_row
+from diekae_rag.files import new_files
+from diekae_rag.generation import GenerationOptions, end_tokens, finish_row
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
@@ -92,14 +92,20 @@ class DiekaeModel:
             FileNotFoundError: There is no such folder, or it holds no encoders.
             ValueError: The encoders name no base model and none was passed, or it does not fit.
         """
-        place = locate(name_or_path)
-        encoders = Encoders.from_pretrained(place.encoders)
-        name, revision = place.base(encoders.config)
-        if base is None:
-            base = AutoModelForCausalLM.from_pretrained(name, revision=revision, **base_options)
-        elif base_options:
+        if base is not None and base_options:
             raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, revision=revision)
+        place = locate(name_or_path)
+        encoders, report = Encoders.from_pretrained(place.encoders, output_loading_info=True)
+        if wrong := sorted(map(str, report["missing_keys"] | report["unexpected_keys"])):
+            raise ValueError(
+                f"the weights in {place.encoders} are not those its config.json describes: "
+                f"{', '.join(wrong[:5])}. Copy the folder again, or save the encoders anew."
+            )
+        if base is None or tokenizer is None:
+            name, revision = place.base(encoders.config)
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, revision=revision)
+            if base is None:
+                base = AutoModelForCausalLM.from_pretrained(name, revision=revision, **base_options)
         nn.Module.to(encoders, input_embeddings(base).weight.device)
         return cls(base.eval(), tokenizer, encoders)
 
@@ -111,7 +117,7 @@ class DiekaeModel:
         """
         named = self.encoders.config.base_model_name_or_path
         loaded = str(self.base.config.name_or_path)
-        with new_folder(folder) as temporary:
+        with new_files(folder) as temporary:
             self.encoders.save_pretrained(temporary)
             if loaded and (not named or named.startswith(".")):
                 saved = DiekaeConfig.from_pretrained(temporary)
@@ -175,6 +181,10 @@ class DiekaeModel:
             PromptTooLongError: A prompt that does not fit the base model's window.
         """
         settings = GenerationOptions.read(options)
+        if not isinstance(prompt, str | list | tuple):
+            raise TypeError(
+                f"prompt must be a str, or a list of them; got {type(prompt).__name__}."
+            )
         if isinstance(prompt, str):
             answers = self._answer([prompt], [as_passages(passages)], mode, settings)
             return answers if settings.num_return_sequences > 1 else answers[0]
@@ -215,7 +225,8 @@ class DiekaeModel:
         def run(watch: Callable[[Watch], None]) -> Answer:
             return self._run([request], mode, settings, watch)[0]
 
-        return AnswerStream(run, self.tokenizer, self.wording, settings.stop)
+        ends = end_tokens(self.tokenizer, self.base)
+        return AnswerStream(run, self.tokenizer, self.wording, settings.stop, ends)
 
     @torch.no_grad()
     def score(
@@ -315,6 +326,17 @@ class DiekaeModel:
         mask = prompt_mask.to(self.device)
         return self.injection.call(self._knowledge(requests), mask)
 
+    @contextmanager
+    def _turn(self, watch: Watch) -> Iterator[bool]:
+        """Waits until no other generation runs, or until nobody wants this one any more."""
+        while not (is_held := self._lock.acquire(timeout=0.02)) and not watch.cancelled.is_set():
+            pass
+        try:
+            yield not watch.cancelled.is_set()
+        finally:
+            if is_held:
+                self._lock.release()
+
     @torch.no_grad()
     def _run(
         self,
@@ -327,10 +349,13 @@ class DiekaeModel:
         ids, mask = pad_left([request.input_ids for request in requests])
         read, _ = pad_left([request.is_prompt for request in requests])
         device = self.device
-        watch = Watch(self.tokenizer, ids.shape[1], settings.stop)
+        watch = Watch(self.tokenizer, self.wording, ids.shape[1], settings.stop)
         if on_start is not None:
             on_start(watch)
-        with self._lock:
+        with self._turn(watch) as is_wanted:
+            if not is_wanted:
+                usage = Usage(finish_reason="cancelled")
+                return [Answer("", list(r.passages), usage, mode) for r in requests]
             began = time.perf_counter()
             with self._injecting(requests, read.bool(), mode):
                 _wait_for(device)

@@ -74,7 +74,10 @@ def as_passage(item: Passage | str | Mapping[str, Any]) -> Passage:
     if isinstance(item, Mapping) and isinstance(item.get("text"), str):
         unknown = set(item) - {"text", "id", "score", "metadata"}
         metadata = {**{k: item[k] for k in sorted(unknown)}, **(item.get("metadata") or {})}
-        return Passage(item["text"], str(item.get("id") or ""), item.get("score"), metadata)
+        given = item.get("id")
+        return Passage(
+            item["text"], "" if given is None else str(given), item.get("score"), metadata
+        )
     if isinstance(content := getattr(item, "page_content", None), str):
         metadata = dict(getattr(item, "metadata", None) or {})
         return Passage(content, str(getattr(item, "id", None) or ""), None, metadata)

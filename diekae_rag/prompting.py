@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
@@ -85,7 +89,8 @@ class Wording:
             >>> Wording(answer=" {answer}").read_answer(" Turin")
             'Turin'
         """
-        return text.removeprefix(self.answer.partition("{answer}")[0])
+        before = self.answer.partition("{answer}")[0]
+        return "" if before.startswith(text) else text.removeprefix(before)
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
@@ -95,8 +100,25 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 def start_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What this tokenizer begins a sequence with: usually one token, or nothing."""
-    ends = {tokenizer.eos_token_id}
-    return [token for token in tokenizer("").input_ids if token not in ends]
+    with _own_copy(tokenizer) as own:
+        return [token for token in own("").input_ids if token != tokenizer.eos_token_id]
+
+
+_COPIES: WeakKeyDictionary[PreTrainedTokenizerBase, PreTrainedTokenizerBase] = WeakKeyDictionary()
+_TOKENIZING = threading.Lock()
+
+
+@contextmanager
+def _own_copy(tokenizer: PreTrainedTokenizerBase) -> Iterator[PreTrainedTokenizerBase]:
+    """A copy that nobody else uses, one thread at a time.
+
+    ``split_special_tokens`` is a switch inside a tokenizer: whoever called it in another thread
+    meanwhile would turn a passage's ``</s>`` into the special token.
+    """
+    with _TOKENIZING:
+        if tokenizer not in _COPIES:
+            _COPIES[tokenizer] = copy.deepcopy(tokenizer)
+        yield _COPIES[tokenizer]
 
 
 def _fill(
@@ -111,8 +133,9 @@ def _fill(
         return []
     before, after = template.split(placeholder)
     blank = " " if before.endswith(" ") else ""
-    literals = tokenizer([before.removesuffix(" "), after], add_special_tokens=False).input_ids
     cleaned = [blank + text.encode("utf-8", "replace").decode() for text in texts]
-    filled = tokenizer(cleaned, add_special_tokens=False, split_special_tokens=True).input_ids
+    with _own_copy(tokenizer) as own:
+        literals = own([before.removesuffix(" "), after], add_special_tokens=False).input_ids
+        filled = own(cleaned, add_special_tokens=False, split_special_tokens=True).input_ids
     room = None if max_tokens is None else max(0, max_tokens - len(literals[0]) - len(literals[1]))
     return [literals[0] + list(row)[:room] + literals[1] for row in filled]

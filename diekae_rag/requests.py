@@ -6,7 +6,6 @@ is.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from diekae_rag.config import DiekaeConfig
 from diekae_rag.errors import PromptTooLongError
 from diekae_rag.passages import Passage
 from diekae_rag.prompting import Wording, start_tokens
+from diekae_rag.warning import warn
 
 __all__ = ["Request", "pad_left", "prepare"]
 
@@ -67,9 +67,12 @@ def prepare(
         max_new_tokens: Room to leave for the answer.
 
     Raises:
+        TypeError: The prompt is no text.
         ValueError: The prompt is empty.
         PromptTooLongError: The prompt alone does not fit.
     """
+    if not isinstance(prompt, str):
+        raise TypeError(f"a prompt must be a str, got {type(prompt).__name__}.")
     if not prompt.strip():
         raise ValueError("the prompt is empty; ask something.")
     wording = Wording(**(config.wording or {}))
@@ -98,19 +101,21 @@ def prepare(
         stuffed, fitting = _fit(whole[: len(kept)], room)
         kept = kept if mode == "combine" else kept[:fitting]
     read = sum(map(len, encoded)) - len(start) * len(encoded) if encoded else len(stuffed)
-    cut = sum(map(len, whole)) - (len(stuffed) if mode == "stuff" else read)
+    total = sum(map(len, whole))
+    lost_to_encoders = total - read if mode in ("inject", "combine") else 0
+    lost_to_prompt = total - len(stuffed) if mode in ("stuff", "combine") else 0
+    if lost_to_encoders > 0:
+        warn(
+            f"the passages were truncated by {lost_to_encoders} of {total} tokens: encoders read "
+            f"{config.max_passages} passages, each of at most {config.max_passage_tokens} tokens."
+        )
+    if lost_to_prompt > 0:
+        warn(
+            f"the passages were truncated by {lost_to_prompt} of {total} tokens: the base model "
+            f"has {room} positions left for them."
+        )
+    cut = max(lost_to_encoders, lost_to_prompt)
     dropped = len(passages) - len(kept)
-    if cut > 0:
-        limits = (
-            f"the base model has {room} positions left for them"
-            if mode == "stuff"
-            else f"encoders read {config.max_passages} passages, each of at most "
-            f"{config.max_passage_tokens} tokens"
-        )
-        warnings.warn(
-            f"the passages were truncated by {cut} of {sum(map(len, whole))} tokens: {limits}.",
-            stacklevel=4,
-        )
     return Request(
         passages=kept if mode != "none" else [],
         input_ids=start + stuffed + question,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
-from diekae_rag.prompting import decode
+from diekae_rag.prompting import Wording, decode
 
 __all__ = ["Watch", "check_stop", "hold_back", "trim_at_stop"]
 
@@ -66,6 +66,7 @@ class Watch(StoppingCriteria):
 
     Args:
         tokenizer: Decodes what was generated.
+        wording: What stands before an answer is no part of it, and stops nothing.
         prompt_length: Length of the padded prompt.
         stops: Stop strings.
         on_token: Called with all ids, ``[B, T]``, after each token.
@@ -74,11 +75,12 @@ class Watch(StoppingCriteria):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
+        wording: Wording,
         prompt_length: int,
         stops: Sequence[str] = (),
         on_token: Callable[[Tensor], None] | None = None,
     ) -> None:
-        self.tokenizer, self.prompt_length = tokenizer, prompt_length
+        self.tokenizer, self.wording, self.prompt_length = tokenizer, wording, prompt_length
         self.stops, self.on_token = list(stops), on_token
         self.cancelled = threading.Event()
         self.first_token_at: float | None = None
@@ -93,8 +95,11 @@ class Watch(StoppingCriteria):
             self.on_token(input_ids)
         done = torch.full((input_ids.shape[0],), self.cancelled.is_set(), device=input_ids.device)
         if self.stops and not self.cancelled.is_set():
-            tails = input_ids[:, max(self.prompt_length, input_ids.shape[1] - self._tail) :]
+            first = max(self.prompt_length, input_ids.shape[1] - self._tail)
+            tails = input_ids[:, first:]
             for row, ids in enumerate(tails.tolist()):
                 text = decode(self.tokenizer, ids)
+                if first == self.prompt_length:
+                    text = self.wording.read_answer(text)
                 done[row] = any(stop in text for stop in self.stops)
         return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +16,71 @@ from diekae_rag.stopping import Watch, hold_back, trim_at_stop
 __all__ = ["AnswerStream"]
 
 
+_Run = Callable[[Callable[[Watch], None]], Answer]
+
+
+class _Worker:
+    """Generates in a thread of its own and knows nothing of the stream that reads from it.
+
+    So a stream that nobody holds any more is collected, and stops its worker.
+    """
+
+    def __init__(
+        self,
+        run: _Run,
+        tokenizer: PreTrainedTokenizerBase,
+        wording: Wording,
+        stops: Sequence[str],
+        ends: Collection[int],
+    ) -> None:
+        self.run, self.tokenizer, self.wording = run, tokenizer, wording
+        self.stops, self.ends = list(stops), frozenset(ends)
+        self.pieces: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
+        self.watch: Watch | None = None
+        self.closed = threading.Event()
+        self.sent = ""
+        # Not a daemon: one that still generates while the interpreter exits aborts the process.
+        self.thread = threading.Thread(target=self.work, name="diekae-stream")
+        self.thread.start()
+
+    def work(self) -> None:
+        """Runs to the end, or to the first error: the last thing that is sent."""
+        try:
+            self.pieces.put(self.run(self.begin))
+        except BaseException as error:
+            self.pieces.put(error)
+
+    def begin(self, watch: Watch) -> None:
+        """Called by the generation before its first token."""
+        watch.on_token = self.send
+        self.watch = watch
+        if self.closed.is_set():
+            watch.cancelled.set()
+
+    def send(self, ids: Tensor) -> None:
+        """Sends what can no longer change: no half characters, no beginning of a stop string."""
+        assert self.watch is not None
+        new: list[int] = []
+        for token in ids[0, self.watch.prompt_length :].tolist():
+            if token in self.ends:
+                break
+            new.append(token)
+        text = self.wording.read_answer(decode(self.tokenizer, new).rstrip("\ufffd"))
+        text, stopped = trim_at_stop(text, self.stops)
+        if not stopped:
+            text = text[: len(text) - hold_back(text, self.stops)]
+        if text.startswith(self.sent) and len(text) > len(self.sent):
+            self.pieces.put(text[len(self.sent) :])
+            self.sent = text
+
+    def close(self) -> None:
+        """Stops the generation and waits for it."""
+        self.closed.set()
+        if self.watch is not None:
+            self.watch.cancelled.set()
+        self.thread.join()
+
+
 class AnswerStream(Iterator[str]):
     """Pieces of one answer; ``answer`` is the whole, once the last piece was read.
 
@@ -25,20 +90,14 @@ class AnswerStream(Iterator[str]):
 
     def __init__(
         self,
-        run: Callable[[Callable[[Watch], None]], Answer],
+        run: _Run,
         tokenizer: PreTrainedTokenizerBase,
         wording: Wording,
         stops: Sequence[str],
+        ends: Collection[int] = (),
     ) -> None:
-        self._tokenizer, self._wording, self._stops = tokenizer, wording, list(stops)
-        self._pieces: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
-        self._watch: Watch | None = None
-        self._closed = threading.Event()
-        self._sent = ""
         self._answer: Answer | None = None
-        # Not a daemon: one that still generates while the interpreter exits aborts the process.
-        self._worker = threading.Thread(target=self._work, args=(run,), name="diekae-stream")
-        self._worker.start()
+        self._worker = _Worker(run, tokenizer, wording, stops, ends)
 
     @property
     def answer(self) -> Answer:
@@ -51,54 +110,28 @@ class AnswerStream(Iterator[str]):
             raise RuntimeError("the answer is complete only when the stream was read to its end.")
         return self._answer
 
-    def _work(self, run: Callable[[Callable[[Watch], None]], Answer]) -> None:
-        try:
-            self._pieces.put(run(self._begin))
-        except BaseException as error:
-            self._pieces.put(error)
-
-    def _begin(self, watch: Watch) -> None:
-        watch.on_token = self._send
-        self._watch = watch
-        if self._closed.is_set():
-            watch.cancelled.set()
-
-    def _send(self, ids: Tensor) -> None:
-        """Sends what can no longer change: no half characters, no beginning of a stop string."""
-        assert self._watch is not None
-        new = ids[0, self._watch.prompt_length :].tolist()
-        text = decode(self._tokenizer, new)
-        text, stopped = trim_at_stop(self._wording.read_answer(text), self._stops)
-        if not stopped:
-            text = text[: len(text) - hold_back(text, self._stops)].rstrip("\ufffd")
-        if text.startswith(self._sent) and len(text) > len(self._sent):
-            self._pieces.put(text[len(self._sent) :])
-            self._sent = text
-
     def __iter__(self) -> AnswerStream:
         return self
 
     def __next__(self) -> str:
-        if self._answer is not None or self._closed.is_set():
+        worker = self._worker
+        if self._answer is not None or worker.closed.is_set():
             raise StopIteration
-        piece = self._pieces.get()
+        piece = worker.pieces.get()
         if isinstance(piece, str):
             return piece
-        self._worker.join()
+        worker.thread.join()
         if isinstance(piece, BaseException):
-            self._closed.set()
+            worker.closed.set()
             raise piece
         self._answer = piece
-        if rest := piece.text[len(self._sent) :]:
+        if rest := piece.text[len(worker.sent) :]:
             return rest
         raise StopIteration
 
     def close(self) -> None:
         """Stops the generation; pieces not read are lost."""
-        self._closed.set()
-        if self._watch is not None:
-            self._watch.cancelled.set()
-        self._worker.join()
+        self._worker.close()
 
     def __enter__(self) -> AnswerStream:
         return self

@@ -61,12 +61,12 @@ STAGES = (
         (
             Phase(450, (1, 2), (1, 2), 5, 0.1, 0.0, 32, 160),
             Phase(850, (1, 3), (1, 4), 6, 0.2, 0.1, 32, 224),
-            _long(1400),
+            _long(1000),
         ),
         2e-3,
     ),
-    Stage("distill", (_long(250),), 1e-3),
-    Stage("finetune", (_long(700),), 1e-3),
+    Stage("distill", (_long(200),), 1e-3),
+    Stage("finetune", (_long(500),), 1e-3),
 )
 """Warm-up first: without it no copying appears, whatever the later stages do."""
 

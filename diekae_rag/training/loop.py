@@ -114,7 +114,7 @@ def train(
         TimeRemainingColumn(),
         TextColumn("{task.fields[metrics]}"),
     )
-    averages: dict[str, float] = {}
+    averages: dict[str, float] = dict(progress.get("averages", {}))
     with Progress(*columns, disable=not show_progress) as bar:
         task = bar.add_task(name, total=schedule.num_steps, completed=first, metrics="")
         for step in range(first, schedule.num_steps):
@@ -151,6 +151,11 @@ def train(
                     folder / "checkpoint",
                     parameters,
                     optimizers,
-                    {"name": name, "step": step + 1, "seconds": seconds},
+                    {
+                        "name": name,
+                        "step": step + 1,
+                        "seconds": seconds,
+                        "averages": averages,
+                    },
                 )
     return spent + time.monotonic() - began

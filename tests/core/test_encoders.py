@@ -75,7 +75,6 @@ def _config(model, **choices):
     )
 
 
-@pytest.mark.xfail(reason="missing weights are made up", strict=True)
 def test_weights_that_are_missing_are_an_error(make_model, tmp_path):
     model = make_model(layers=[1, 3])
     model.save_pretrained(tmp_path / "a")
@@ -109,7 +108,6 @@ def test_saving_again_replaces_what_was_there(make_model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.xfail(reason="the whole folder is replaced", strict=True)
 def test_saving_never_deletes_what_it_did_not_write(model, tmp_path):
     (tmp_path / "thesis.txt").write_text("three years of work")
 
@@ -147,7 +145,6 @@ def test_a_whole_model_is_saved_and_loaded(base, tokenizer, make_model, tmp_path
     assert loaded.generate("Who?", ["</s>[SYS]"], max_new_tokens=1).usage.new_tokens == 1
 
 
-@pytest.mark.xfail(reason="the base model's name is wanted though base= is given", strict=True)
 def test_loading_over_a_base_model_at_hand(model, tmp_path, questions):
     expected = model.generate(questions[2], PASSAGES, max_new_tokens=8).text
     model.save_pretrained(tmp_path / "a")
@@ -205,7 +202,6 @@ def test_a_base_that_is_not_there_is_a_clear_error(model, tmp_path):
         DiekaeModel.from_pretrained(tmp_path / "a")
 
 
-@pytest.mark.xfail(reason="the base model's name is wanted though base= is given", strict=True)
 def test_encoders_of_another_base_are_a_clear_error(model, tmp_path):
     model.save_pretrained(tmp_path / "a")
     other = LlamaForCausalLM(
@@ -234,7 +230,6 @@ def test_an_interrupted_save_leaves_what_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.xfail(reason="what was there is not moved back", strict=True)
 def test_a_move_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with new_folder(tmp_path / "a") as temporary:
         write_json(temporary / "x.json", 1)

@@ -93,10 +93,6 @@ def one_by_one(of_family, alone, questions, sources):
 def test_a_batch_answers_as_each_row_alone_in_every_family(
     request, of_family, one_by_one, new_ids, questions, sources, way
 ):
-    if "mistral, sliding-static" in request.node.name:
-        request.applymarker(
-            pytest.mark.xfail(reason="capacity is taken from a sliding layer", strict=True)
-        )
     together = new_ids(of_family, questions, sources, **WAYS[way])
 
     assert together == one_by_one

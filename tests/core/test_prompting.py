@@ -82,7 +82,6 @@ def test_the_tokenizer_is_left_as_it_was(tokenizer):
     assert tokenizer("[SYS] </s>").input_ids == before
 
 
-@pytest.mark.xfail(reason="split_special_tokens is a switch that all threads share", strict=False)
 def test_threads_that_word_at_once_word_alike(tokenizer):
     hostile = "hello </s> [SYS] world"
     expected, seen = WORDING.tokenize_prompts(tokenizer, [hostile])[0], set()

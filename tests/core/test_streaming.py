@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from diekae_rag import Answer, Usage
-from diekae_rag.generation import finish_row
+from diekae_rag.generation import end_tokens, finish_row
 from diekae_rag.prompting import Wording
 from diekae_rag.stopping import Watch, check_stop, hold_back, trim_at_stop
 from diekae_rag.streaming import AnswerStream
@@ -37,7 +37,7 @@ def play(base, tokenizer):
         prompt = [tokenizer.bos_token_id]
 
         def run(on_start):
-            watch = Watch(tokenizer, len(prompt), stops)
+            watch = Watch(tokenizer, wording, len(prompt), stops)
             on_start(watch)
             for count in range(1, len(ids) + 1):
                 if watch(torch.tensor([prompt + ids[:count]]), None).all():
@@ -45,7 +45,7 @@ def play(base, tokenizer):
             text, used, reason = finish_row(ids[:count], tokenizer, base, wording, stops)
             return Answer(text, [], Usage(new_tokens=used, finish_reason=reason))
 
-        return AnswerStream(run, tokenizer, wording, stops)
+        return AnswerStream(run, tokenizer, wording, stops, end_tokens(tokenizer, base))
 
     return start
 
@@ -91,7 +91,6 @@ def test_streamed_is_generated_is_trimmed_at_the_earliest_stop(play, tokenizer, 
 
 @quick
 @given(case=texts_with_stops(CHARACTERS))
-@pytest.mark.xfail(reason="held back before half characters are taken off", strict=True)
 def test_streamed_is_generated_for_any_text_and_stop(play, tokenizer, case):
     text, stops = case
 
@@ -113,7 +112,6 @@ def test_generated_is_trimmed_at_the_earliest_stop_for_any_text(play, tokenizer,
 
 @quick
 @given(text=st.text(CHARACTERS, min_size=1, max_size=30), length=st.integers(0, 30))
-@pytest.mark.xfail(reason="what may become the wording's beginning is sent", strict=True)
 def test_streamed_is_generated_whatever_the_wording_puts_before_an_answer(
     play, tokenizer, text, length
 ):
@@ -129,9 +127,6 @@ def test_streamed_is_generated_whatever_the_wording_puts_before_an_answer(
     [
         pytest.param(
             " ",
-            marks=pytest.mark.xfail(
-                reason="the watch reads what the wording puts before an answer", strict=True
-            ),
         ),
         " is",
         "s",
@@ -144,14 +139,12 @@ def test_what_the_wording_puts_before_an_answer_is_no_stop(play, tokenizer, stop
     assert "".join(stream) == stream.answer.text == trim_at_stop("Turin is", [stop])[0]
 
 
-@pytest.mark.xfail(reason="held back before half characters are taken off", strict=True)
 def test_a_stop_string_that_ends_in_half_a_character_holds_its_beginning_back(play, tokenizer):
     stream = play(bytewise(tokenizer, "so Eé and more"), ["Eé"])
 
     assert "".join(stream) == stream.answer.text == "so "
 
 
-@pytest.mark.xfail(reason="the stream does not know the end of sequence", strict=True)
 def test_nothing_is_streamed_beyond_the_end_of_sequence(play, tokenizer):
     ids = [*bytewise(tokenizer, "Turin"), tokenizer.eos_token_id, *bytewise(tokenizer, " and on")]
 
@@ -329,11 +322,10 @@ def test_an_error_of_the_reader_ends_the_generation(long_answer):
     assert streaming_threads() == []
 
 
-@pytest.mark.xfail(reason="the worker holds its own stream", strict=True)
 def test_dropping_a_stream_ends_the_generation(model, long_answer):
     stream = long_answer()
     next(stream)
-    watch = stream._watch
+    watch = stream._worker.watch
 
     del stream
     gc.collect()
@@ -344,14 +336,13 @@ def test_dropping_a_stream_ends_the_generation(model, long_answer):
     assert waited_for(lambda: not streaming_threads())
 
 
-@pytest.mark.xfail(reason="the worker holds its own stream", strict=True)
 def test_a_loop_that_is_left_ends_the_generation(model, long_answer):
     watches = []
 
     def read_one_piece():
         stream = long_answer()
         for _piece in stream:
-            watches.append(stream._watch)
+            watches.append(stream._worker.watch)
             break
 
     read_one_piece()

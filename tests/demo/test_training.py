@@ -193,7 +193,6 @@ def test_the_rate_rises_then_stays_then_falls_and_never_rises_again(num_steps):
     assert factors[top:] == sorted(factors[top:], reverse=True)
 
 
-@pytest.mark.xfail(reason="the averages are not kept with the checkpoint", strict=True)
 def test_a_run_that_was_stopped_counts_its_metrics_as_if_it_had_not_been(tmp_path):
     run(Problem(), tmp_path / "whole", num_steps=50)
     stopped = Problem()
