@@ -95,7 +95,8 @@ class DiekaeModel:
         if base is not None and base_options:
             raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
         place = locate(name_or_path)
-        encoders, report = Encoders.from_pretrained(place.encoders, output_loading_info=True)
+        load: Any = Encoders.from_pretrained  # transformers types it as if it gave one thing only
+        encoders, report = load(place.encoders, output_loading_info=True)
         if wrong := sorted(map(str, report["missing_keys"] | report["unexpected_keys"])):
             raise ValueError(
                 f"the weights in {place.encoders} are not those its config.json describes: "

@@ -39,11 +39,12 @@ StageName = Literal["warmup", "distill", "finetune"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the encoders' training: its phases and its peak learning rate."""
+    """One stage of the encoders' training: its phases, its peak rate, and the steps up to it."""
 
     name: StageName
     phases: tuple[Phase, ...]
     learning_rate: float
+    warmup_steps: int = 20
 
     @property
     def num_steps(self) -> int:
@@ -64,9 +65,10 @@ STAGES = (
             _long(1000),
         ),
         2e-3,
+        warmup_steps=100,
     ),
-    Stage("distill", (_long(200),), 1e-3),
-    Stage("finetune", (_long(500),), 1e-3),
+    Stage("distill", (_long(80),), 5e-4),
+    Stage("finetune", (_long(280),), 5e-4),
 )
 """Warm-up first: without it no copying appears, whatever the later stages do."""
 
@@ -111,6 +113,29 @@ class StageObjective:
         with torch.autocast(self.base.device.type, torch.bfloat16):
             loss, right = self._objectives[self.stage.name](episodes, batch, phase)
         return loss, {"tokens right": float(right)}
+
+    @torch.no_grad()
+    def amplify(self, margin: float = 4.0) -> None:
+        """Makes the last layer's delta ``margin`` times as large as what it is added to.
+
+        Warm-up reads the delta through a norm, so its size is left to chance; added to a base
+        model that is sure it does not know, a small one would go unheard. Scaled up, the injected
+        model begins the next stage where the trunk alone ended.
+        """
+        _, batch = self._draw(self.stage.phases[-1], 0)
+        q, embed = batch.questions, self.base.get_input_embeddings()
+        deltas, _ = self._encode_eagerly(
+            embed(batch.passage_ids),
+            batch.passage_mask,
+            batch.rows,
+            embed(q.input_ids),
+            q.attention_mask,
+            q.position_ids,
+        )
+        bare = self._read_base_eagerly(q.input_ids, q.position_ids, q.attention_mask)
+        answers = q.roles == ANSWER
+        ratio = bare[answers].norm() / deltas[int(self.last)][answers].norm()
+        self.encoders.get_submodule(f"up.{self.last}").get_parameter("weight").mul_(margin * ratio)
 
     def _draw(self, phase: Phase, step: int) -> tuple[list[Episode], InjectedBatch]:
         rng = random.Random(f"{self.stage.name}:{self.seed}:{step}")

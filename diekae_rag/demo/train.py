@@ -68,15 +68,18 @@ def train_encoders(
             last = encoders.get_submodule(f"up.{encoders.config.layers[-1]}")
             torch.nn.init.normal_(last.get_parameter("weight"), std=0.02)
         injection = Injection(base, encoders)
+        objective = StageObjective(stage, base, encoders, injection, tokenizer, seed)
         try:
             seconds[stage.name] = train(
                 stage.name,
                 dict(encoders.named_parameters()),
-                StageObjective(stage, base, encoders, injection, tokenizer, seed),
-                Schedule(stage.num_steps, stage.learning_rate),
+                objective,
+                Schedule(stage.num_steps, stage.learning_rate, stage.warmup_steps),
                 folder / stage.name,
                 show_progress=show_progress,
             )
+            if stage.name == "warmup":
+                objective.amplify()
         finally:
             injection.detach()
         with new_folder(folder / stage.name / "encoders") as temporary:
