@@ -18,7 +18,7 @@ from diekae_rag.files import new_folder, write_json
 from diekae_rag.injection import Injection
 from diekae_rag.training.loop import Schedule, train
 
-__all__ = ["build_encoders", "train_demo", "train_encoders"]
+__all__ = ["build_encoders", "pack_weights", "train_demo", "train_encoders"]
 
 
 def build_encoders(base: LlamaForCausalLM, seed: int) -> Encoders:
@@ -111,17 +111,26 @@ def train_demo(
         reader, tokenizer, folder, seed=seed, show_progress=show_progress
     )
     distilled = Encoders.from_pretrained(folder / "distill" / "encoders")
-    with new_folder(folder / "weights") as temporary:
+    report = {"reader": reader_seconds, **seconds}
+    pack_weights(folder / "weights", tokenizer, reader, encoders, distilled, report)
+    return {"reader": reader_seconds, **seconds}
+
+
+def pack_weights(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    reader: LlamaForCausalLM,
+    encoders: Encoders,
+    distilled: Encoders,
+    seconds: dict[str, float],
+) -> None:
+    """Lays out what ships: weights in bfloat16, half the space, computed with in full precision."""
+    models = {"reader": reader, "encoders": encoders, "encoders_distilled": distilled}
+    with new_folder(folder) as temporary:
         tokenizer.save_pretrained(temporary / "reader")
-        for name, model in (
-            ("reader", reader),
-            ("encoders", encoders),
-            ("encoders_distilled", distilled),
-        ):
+        for name, model in models.items():
             nn.Module.to(model, torch.bfloat16)
             model.save_pretrained(temporary / name)
             config = json.loads((temporary / name / "config.json").read_text())
-            # Kept in half the space, computed with in full precision.
             write_json(temporary / name / "config.json", {**config, "dtype": "float32"})
-        write_json(temporary / "training.json", {"seed": seed, "reader": reader_seconds, **seconds})
-    return {"reader": reader_seconds, **seconds}
+        write_json(temporary / "training.json", {"seconds": seconds})
