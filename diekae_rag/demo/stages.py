@@ -147,7 +147,9 @@ class StageObjective:
             "length": phase.length,
         }
         episodes: list[Episode] = []
-        while len(episodes) < phase.batch_size:
+        for _ in range(200 * phase.batch_size):
+            if len(episodes) == phase.batch_size:
+                break
             episode = sample_episode(rng, phase)
             used = sum(len(e.passages) for e in episodes) + len(episode.passages)
             if used > sizes["num_passages"]:
@@ -157,6 +159,11 @@ class StageObjective:
             except ValueError:
                 continue  # too long for the rows: draw another
             episodes.append(episode)
+        if len(episodes) < phase.batch_size:
+            raise ValueError(
+                f"hardly an episode of {phase} fits its rows; make them longer, or use a tokenizer "
+                "with more tokens."
+            )
         return episodes, pack_for_injection(episodes, self.tokenizer, DEMO_WORDING, **sizes)
 
     def _encode_eagerly(
