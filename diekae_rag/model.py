@@ -54,8 +54,8 @@ class DiekaeModel:
 
     Example:
         >>> model = DiekaeModel.from_pretrained("demo")
-        >>> passage = "Ilma Bresk was born in Kolwick. Ilma Bresk works as a nurse."
-        >>> answer = model.generate("Where was Ilma Bresk born?", [passage])
+        >>> passage = "Drola Brenk was born in Kolwick. Drola Brenk works as a nurse."
+        >>> answer = model.generate("Where was Drola Brenk born?", [passage])
         >>> answer.usage.knowledge_tokens_kept_out > answer.usage.prompt_tokens
         True
     """
@@ -211,8 +211,8 @@ class DiekaeModel:
 
         Example:
             >>> model = DiekaeModel.from_pretrained("demo")
-            >>> passages = ["Bresk Mills is based in Oltun."]
-            >>> stream = model.stream("Where is Bresk Mills based?", passages)
+            >>> passages = ["Brenk Mills is based in Oltun."]
+            >>> stream = model.stream("Where is Brenk Mills based?", passages)
             >>> "".join(stream) == stream.answer.text
             True
         """
@@ -241,7 +241,7 @@ class DiekaeModel:
 
         Example:
             >>> model = DiekaeModel.from_pretrained("demo")
-            >>> model.score("Where was Ilma Bresk born?", "Kolwick") < 0
+            >>> model.score("Where was Drola Brenk born?", "Kolwick") < 0
             True
         """
         self._check(mode)
