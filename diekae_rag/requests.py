@@ -93,7 +93,9 @@ def prepare(
     if mode in ("inject", "combine"):
         kept = kept[: config.max_passages]
         limit = config.max_passage_tokens - len(start)
-        texts = wording.tokenize_passages(tokenizer, [p.text for p in kept], limit)
+        texts = whole[: len(kept)]
+        if any(len(text) > limit for text in texts):
+            texts = wording.tokenize_passages(tokenizer, [p.text for p in kept], limit)
         encoded = [start + text[:limit] for text in texts]
         if config.passage_attention == "joint" and texts:
             encoded = [start + [token for text in texts for token in text[:limit]]]

@@ -123,16 +123,10 @@ class StageObjective:
         model begins the next stage where the trunk alone ended.
         """
         _, batch = self._draw(self.stage.phases[-1], 0)
-        q, embed = batch.questions, self.base.get_input_embeddings()
-        deltas, _ = self._encode_eagerly(
-            embed(batch.passage_ids),
-            batch.passage_mask,
-            batch.rows,
-            embed(q.input_ids),
-            q.attention_mask,
-            q.position_ids,
-        )
-        bare = self._read_base_eagerly(q.input_ids, q.position_ids, q.attention_mask)
+        q = batch.questions
+        with torch.compiler.set_stance("force_eager"):  # one batch is not worth compiling for
+            deltas, _ = self._deltas(batch)
+            bare = self._read_base(q.input_ids, q.position_ids, q.attention_mask)
         answers = q.roles == ANSWER
         ratio = bare[answers].norm() / deltas[int(self.last)][answers].norm()
         self.encoders.get_submodule(f"up.{self.last}").get_parameter("weight").mul_(margin * ratio)
