@@ -6,6 +6,7 @@ model, h width of an encoder, N blocks of all bodies.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -21,6 +22,12 @@ from diekae_rag.config import DiekaeConfig
 from diekae_rag.states import Knowledge, PassageStates
 
 __all__ = ["Encoders"]
+
+_CACHE = (
+    "cache"
+    if "cache" in inspect.signature(LlamaDecoderLayer.forward).parameters
+    else "past_key_values"
+)
 
 
 class EncoderBody(nn.Module):
@@ -51,7 +58,7 @@ class EncoderBody(nn.Module):
         rotary = self.rotary(hidden, position_ids=positions)
         for layer in self.layers:
             hidden = layer(
-                hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache
+                hidden, attention_mask=mask, position_embeddings=rotary, **{_CACHE: cache}
             )
         normed: Tensor = self.norm(hidden)
         return normed
@@ -64,7 +71,9 @@ class _Recorder:
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
 
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
         self.keys.append(keys)
         self.values.append(values)
         return keys, values
@@ -83,7 +92,9 @@ class _Reader:
         self.knowledge, self.first_block = knowledge, first_block
         self.cache, self.first_layer = cache, first_layer
 
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
         block = self.first_block + layer
         if self.cache is not None:
             keys, values = self.cache.update(keys, values, self.first_layer + block)

@@ -162,7 +162,7 @@ class Injection:
         if embeddings is None:
             ids = kwargs.get("input_ids", args[0] if args else None)
             embeddings = input_embeddings(self.base)(ids)
-        cache = kwargs.get("past_key_values")
+        cache = kwargs.get("cache", kwargs.get("past_key_values"))  # its old name
         batch_size, length = embeddings.shape[:2]
         if call.expanded.mask.shape[0] != batch_size:
             call.expanded = call.knowledge.expand(batch_size)
