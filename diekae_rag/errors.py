@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DiekaeError", "PromptTooLongError"]
+__all__ = ["DiekaeError", "PromptTooLongError", "TrainingError"]
 
 
 class DiekaeError(RuntimeError):
@@ -15,3 +15,7 @@ class DiekaeError(RuntimeError):
 
 class PromptTooLongError(DiekaeError):
     """The prompt and the tokens to generate do not fit into the base model's window."""
+
+
+class TrainingError(DiekaeError):
+    """Training cannot go on; the message says what to try. Earlier checkpoints are intact."""

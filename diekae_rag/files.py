@@ -11,14 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["new_files", "new_folder", "write_json"]
+__all__ = ["new_files", "new_folder", "set_aside", "write_json"]
+
+
+def set_aside(folder: Path) -> Path:
+    """Where what was there before is while a folder is replaced; a crash in between leaves it."""
+    folder = Path(os.path.realpath(folder))
+    return folder.with_name(f".{folder.name}.previous")
 
 
 @contextmanager
 def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary folder beside ``folder`` and puts it in its place when the block ends.
 
-    If the block fails, what was there before is untouched.
+    What was there before is moved aside first and deleted last: if anything fails it is moved
+    back. Files reach the disk before they get their name.
 
     Example:
         >>> import tempfile
@@ -28,15 +35,16 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         >>> [path.name for path in place.iterdir()]
         ['a.json']
     """
-    folder = Path(folder)
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         temporary.chmod(0o755)
         yield temporary
-        previous = folder.with_name(f".{folder.name}.previous")
-        shutil.rmtree(previous, ignore_errors=True)
+        _flush(temporary)
+        previous = set_aside(folder)
         if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
             folder.rename(previous)
         try:
             temporary.rename(folder)
@@ -64,6 +72,13 @@ def new_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,65 +3,44 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from diekae_rag.demo.batches import ANSWER, PASSAGE, QUESTION, pack_episodes
-from diekae_rag.demo.episodes import Episode, random_episode
+from diekae_rag.config import DiekaeConfig
+from diekae_rag.demo.phases import Phase, draw_episodes, phase_at
 from diekae_rag.prompting import Wording
-from diekae_rag.training.loop import Schedule, train
+from diekae_rag.training.batches import (
+    ANSWER,
+    PASSAGE,
+    QUESTION,
+    Episode,
+    PackedBatch,
+    pack_stuffed,
+)
+from diekae_rag.training.loop import train
+from diekae_rag.training.schedule import Schedule
 
-__all__ = [
-    "DEMO_WORDING",
-    "READER_PHASES",
-    "Phase",
-    "build_reader",
-    "sample_episode",
-    "train_reader",
-]
+__all__ = ["DEMO_WORDING", "READER_PHASES", "ReaderObjective", "build_reader", "train_reader"]
 
 DEMO_WORDING = Wording(
     passage="Imagine that {passage}[SEP]", prompt="[USR] {prompt}[SYS]", answer=" {answer}"
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of training on episodes of one difficulty.
-
-    Args:
-        until: The step at which the phase ends.
-        passages: Fewest and most passages.
-        facts: Fewest and most facts in one.
-        num_questions: Questions in an episode.
-        unanswerable: Share of the questions that no passage answers.
-        preambles: Share of the questions worded as chains word them.
-        batch_size: Episodes in a step.
-        length: Longest row, in tokens; a longer episode is drawn again.
-    """
-
-    until: int
-    passages: tuple[int, int]
-    facts: tuple[int, int]
-    num_questions: int
-    unanswerable: float
-    preambles: float
-    batch_size: int
-    length: int
-
-
 READER_PHASES = (
-    Phase(700, (1, 2), (1, 2), 3, 0.1, 0.0, 32, 144),
-    Phase(1400, (1, 3), (1, 4), 4, 0.2, 0.1, 32, 256),
-    Phase(3400, (1, 5), (2, 5), 5, 0.25, 0.15, 24, 416),
+    Phase(600, (1, 2), (1, 2), 3, 0.1, 0.0, 32, 144),
+    Phase(1200, (2, 5), (1, 2), 5, 0.3, 0.1, 24, 256),
+    Phase(2000, (2, 5), (1, 2), 6, 0.1, 0.05, 24, 256, twins=0.8),
+    Phase(2800, (2, 5), (1, 2), 6, 0.35, 0.1, 24, 256, twins=0.4),
+    Phase(4400, (1, 5), (2, 5), 6, 0.35, 0.15, 20, 400, twins=0.3),
 )
-"""Short documents first: without them nothing is copied after hundreds of steps."""
+"""Short documents first: without them nothing is copied after hundreds of steps. Then several that
+differ in their names alone: without them the names are hardly compared, and half of the questions
+are refused. Long documents, which cost most, come last."""
 
 
 def build_reader(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
@@ -83,70 +62,53 @@ def build_reader(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausa
     )
 
 
-def sample_episode(rng: random.Random, phase: Phase) -> Episode:
-    """One episode of a phase; one in fifty has no passage at all."""
-    num_passages = 0 if rng.random() < 0.02 else rng.randint(*phase.passages)
-    return random_episode(
-        rng,
-        num_passages,
-        phase.facts[1],
-        phase.num_questions,
-        min_facts=phase.facts[0],
-        unanswerable=phase.unanswerable,
-        preambles=phase.preambles,
-    )
+class ReaderObjective(nn.Module):
+    """Language-model loss: answers fully, passages and questions a little.
 
+    Args:
+        reader: What is trained.
+        is_compiled: Compile it: worth its minute in long training.
+    """
 
-def _objective(
-    reader: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerBase,
-    phases: tuple[Phase, ...],
-    seed: int,
-) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Language-model loss: answers fully, passages and questions a little."""
+    def __init__(self, reader: LlamaForCausalLM, *, is_compiled: bool = True) -> None:
+        super().__init__()
+        self.reader = reader
+        compiled = torch.compile(self._losses_eagerly) if is_compiled else self._losses_eagerly
+        self._losses = compiled
 
-    @torch.compile
-    def token_losses(ids: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = reader.model(
+    def forward(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss ``[]`` and figures ``[]`` of one batch."""
+        losses, guesses = self._losses(batch.input_ids, batch.position_ids, batch.attention_mask)
+        roles, before = batch.roles[:, 1:], batch.roles[:, :-1]
+        answers = losses[roles == ANSWER].mean()
+        passages = losses[(roles == PASSAGE)].sum() / (roles == PASSAGE).sum().clamp(min=1)
+        questions = losses[(roles == QUESTION) & (before == QUESTION)].mean()
+        right = (guesses == batch.input_ids[:, 1:])[roles == ANSWER].float().mean()
+        metrics = {"answers": answers.detach(), "tokens right": right}
+        return answers + 0.2 * passages + 0.05 * questions, metrics
+
+    def _losses_eagerly(
+        self, ids: Tensor, positions: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        hidden = self.reader.model(
             input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
         ).last_hidden_state
-        logits = functional.linear(hidden[:, :-1], reader.lm_head.weight).float()
+        logits = functional.linear(hidden[:, :-1], self.reader.lm_head.weight).float()
         losses = functional.cross_entropy(
             logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
         )
         return losses.view(ids.shape[0], -1), logits.argmax(-1)
 
-    def objective(step: int) -> tuple[Tensor, dict[str, float]]:
-        phase = next((p for p in phases if step < p.until), phases[-1])
-        rng = random.Random(f"reader:{seed}:{step}")
-        episodes: list[Episode] = []
-        while len(episodes) < phase.batch_size:
-            episode = sample_episode(rng, phase)
-            if pack_episodes([episode], tokenizer, DEMO_WORDING).length <= phase.length:
-                episodes.append(episode)
-        batch = pack_episodes(episodes, tokenizer, DEMO_WORDING, length=phase.length)
-        with torch.autocast("cpu", torch.bfloat16):
-            losses, guesses = token_losses(
-                batch.input_ids, batch.position_ids, batch.attention_mask
-            )
-        roles, before = batch.roles[:, 1:], batch.roles[:, :-1]
-        answers = losses[roles == ANSWER].mean()
-        passages = losses[(roles == PASSAGE)].sum() / max(1, int((roles == PASSAGE).sum()))
-        questions = losses[(roles == QUESTION) & (before == QUESTION)].mean()
-        right = (guesses == batch.input_ids[:, 1:])[roles == ANSWER].float().mean()
-        metrics = {"answers": float(answers.detach()), "tokens right": float(right)}
-        return answers + 0.2 * passages + 0.05 * questions, metrics
-
-    return objective
-
 
 def train_reader(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
+    accelerator: Accelerator,
     *,
     seed: int = 0,
     phases: tuple[Phase, ...] = READER_PHASES,
     learning_rate: float = 2e-3,
+    is_compiled: bool = True,
     show_progress: bool = True,
 ) -> tuple[LlamaForCausalLM, float]:
     """Trains the reader, or goes on training it.
@@ -156,12 +118,24 @@ def train_reader(
     """
     reader = build_reader(tokenizer, seed)
     reader.train()
+    config = DiekaeConfig(wording=DEMO_WORDING.to_dict())
+
+    def draw(step: int) -> PackedBatch:
+        phase = phase_at(phases, step)
+
+        def fits(_: list[Episode], episode: Episode) -> bool:
+            return pack_stuffed([episode], tokenizer, config).length <= phase.length
+
+        episodes = draw_episodes(random.Random(f"reader:{seed}:{step}"), phase, fits)
+        return pack_stuffed(episodes, tokenizer, config, length=phase.length)
+
     seconds = train(
         "reader",
-        dict(reader.named_parameters()),
-        _objective(reader, tokenizer, phases, seed),
-        Schedule(phases[-1].until, learning_rate),
+        ReaderObjective(reader, is_compiled=is_compiled),
+        draw,
+        Schedule(phases[-1].until, learning_rate, optimizer="muon"),
         folder,
+        accelerator=accelerator,
         show_progress=show_progress,
     )
     return reader.eval(), seconds

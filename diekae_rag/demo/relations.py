@@ -1,16 +1,38 @@
 """What can be said and asked in an invented world: kinds of things, relations, and their wordings.
 
-The last statement and the last question of every relation are kept out of training, so that answers
-to wordings the reader never met can be measured. Their words are ones that training does use.
+Every relation has wordings of its own, and those made from its nouns ("The *author* of ... is ...")
+that all relations share. The last statement and the last question of its own are kept out of
+training, so that answers to wordings the reader never met can be measured.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "RELATIONS", "Relation"]
+__all__ = ["COMMON_QUESTIONS", "COMMON_STATEMENTS", "KINDS", "RELATIONS", "Relation"]
 
 KINDS = ("person", "town", "company", "work")
+
+COMMON_STATEMENTS = (
+    "The {n} of {s} is {v}.",
+    "The {n} of {s} was {v}.",
+    "{s}'s {n} is {v}.",
+    "As for {s}, the {n} is {v}.",
+    "{v} is the {n} of {s}.",
+    "{s} ({n}: {v}).",
+)
+COMMON_QUESTIONS = (
+    "What is the {n} of {s}?",
+    "What was the {n} of {s}?",
+    "What is {s}'s {n}?",
+    "Name the {n} of {s}.",
+    "Tell me the {n} of {s}.",
+    "Do you know the {n} of {s}?",
+    "As for {s}, what is the {n}?",
+    "Which is the {n} of {s}?",
+)
+"""Wordings that all relations share; ``{n}`` is one of the relation's nouns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +46,8 @@ class Relation:
         statements: Ways to state it, with ``{s}`` for the entity and ``{v}`` for the value. The
             last is kept out of training.
         questions: Ways to ask for it, with ``{s}``. The last is kept out of training.
+        nouns: What the relation is called.
+        article: What stands before the value where it follows "is".
     """
 
     name: str
@@ -31,6 +55,47 @@ class Relation:
     value: str
     statements: tuple[str, ...]
     questions: tuple[str, ...]
+    nouns: tuple[str, ...]
+    article: str = ""
+
+    def state(self, rng: random.Random, subject: str, value: str, *, heldout: bool = False) -> str:
+        """One sentence that says it.
+
+        Args:
+            rng: Chooses the wording.
+            subject: The entity's name.
+            value: What fills the relation.
+            heldout: Word it in the way kept out of training.
+
+        Example:
+            >>> RELATIONS[0].state(random.Random(0), "Ria Thock", "Quaiford", heldout=True)
+            'It was in Quaiford that Ria Thock was born.'
+        """
+        common = tuple(text.replace("{v}", self.article + "{v}") for text in COMMON_STATEMENTS)
+        text = self._wording(rng, self.statements, common, heldout).format(s=subject, v=value)
+        return text[0].upper() + text[1:]
+
+    def ask(self, rng: random.Random, subject: str, *, heldout: bool = False) -> str:
+        """One question for it; arguments as in ``state``.
+
+        Example:
+            >>> RELATIONS[0].ask(random.Random(0), "Ria Thock", heldout=True)
+            'Which town is the birthplace of Ria Thock?'
+        """
+        return self._wording(rng, self.questions, COMMON_QUESTIONS, heldout).format(s=subject)
+
+    def _wording(
+        self, rng: random.Random, own: tuple[str, ...], common: tuple[str, ...], heldout: bool
+    ) -> str:
+        """A wording of its own or, as often, one that all relations share."""
+        if heldout:
+            return own[-1]
+        if rng.random() < 0.5:
+            return rng.choice(own[:-1])
+        while True:
+            text = rng.choice(common).replace("{n}", rng.choice(self.nouns))
+            if text != own[-1]:
+                return text
 
 
 RELATIONS: tuple[Relation, ...] = (
@@ -50,6 +115,7 @@ RELATIONS: tuple[Relation, ...] = (
             "In which town was {s} born?",
             "Which town is the birthplace of {s}?",
         ),
+        ("birthplace", "place of birth", "native town"),
     ),
     Relation(
         "birth_date",
@@ -67,6 +133,7 @@ RELATIONS: tuple[Relation, ...] = (
             "On which day was {s} born?",
             "Which day is the birthday of {s}?",
         ),
+        ("birthday", "date of birth", "birth date"),
     ),
     Relation(
         "profession",
@@ -84,6 +151,7 @@ RELATIONS: tuple[Relation, ...] = (
             "How does {s} earn a living?",
             "As what does {s} earn a living?",
         ),
+        ("profession", "occupation", "trade"),
     ),
     Relation(
         "employer",
@@ -101,6 +169,7 @@ RELATIONS: tuple[Relation, ...] = (
             "What is the employer of {s}?",
             "Which company is the employer of {s}?",
         ),
+        ("employer", "workplace"),
     ),
     Relation(
         "spouse",
@@ -118,6 +187,7 @@ RELATIONS: tuple[Relation, ...] = (
             "To whom is {s} married?",
             "Who is married to {s}?",
         ),
+        ("spouse", "partner"),
     ),
     Relation(
         "pet",
@@ -135,6 +205,8 @@ RELATIONS: tuple[Relation, ...] = (
             "Which pet does {s} have?",
             "Which animal does {s} keep as a pet?",
         ),
+        ("pet", "animal"),
+        "a ",
     ),
     Relation(
         "instrument",
@@ -152,6 +224,8 @@ RELATIONS: tuple[Relation, ...] = (
             "What does {s} play music on?",
             "Which instrument does {s} play in the evening?",
         ),
+        ("instrument", "musical instrument"),
+        "the ",
     ),
     Relation(
         "residence",
@@ -169,6 +243,7 @@ RELATIONS: tuple[Relation, ...] = (
             "Where is the home of {s}?",
             "Which town is the home of {s}?",
         ),
+        ("home", "residence", "place of residence"),
     ),
     Relation(
         "river",
@@ -186,6 +261,8 @@ RELATIONS: tuple[Relation, ...] = (
             "What river crosses {s}?",
             "What is the river that flows through {s}?",
         ),
+        ("river",),
+        "the ",
     ),
     Relation(
         "mayor",
@@ -203,6 +280,7 @@ RELATIONS: tuple[Relation, ...] = (
             "By whom is {s} governed?",
             "What is the name of the mayor of {s}?",
         ),
+        ("mayor", "head"),
     ),
     Relation(
         "population",
@@ -220,6 +298,7 @@ RELATIONS: tuple[Relation, ...] = (
             "How many inhabitants does {s} have?",
             "How large is the population of {s}?",
         ),
+        ("population", "number of inhabitants"),
     ),
     Relation(
         "town_founded",
@@ -237,6 +316,7 @@ RELATIONS: tuple[Relation, ...] = (
             "When were the first houses of {s} built?",
             "In which year were the first houses of {s} built?",
         ),
+        ("year of settlement", "settlement year"),
     ),
     Relation(
         "specialty",
@@ -254,6 +334,7 @@ RELATIONS: tuple[Relation, ...] = (
             "Why do people travel to {s}?",
             "For what do people travel to {s}?",
         ),
+        ("pride", "attraction"),
     ),
     Relation(
         "headquarters",
@@ -271,6 +352,7 @@ RELATIONS: tuple[Relation, ...] = (
             "In which town is the head office of {s}?",
             "In which town is {s} based?",
         ),
+        ("head office", "seat", "headquarters"),
     ),
     Relation(
         "founder",
@@ -288,6 +370,7 @@ RELATIONS: tuple[Relation, ...] = (
             "By whom was {s} founded?",
             "What is the name of the founder of {s}?",
         ),
+        ("founder",),
     ),
     Relation(
         "company_founded",
@@ -305,6 +388,7 @@ RELATIONS: tuple[Relation, ...] = (
             "Since when has {s} been in business?",
             "In which year has {s} opened its doors?",
         ),
+        ("founding year", "year of foundation"),
     ),
     Relation(
         "product",
@@ -322,6 +406,7 @@ RELATIONS: tuple[Relation, ...] = (
             "What is the main product of {s}?",
             "Which product does {s} sell?",
         ),
+        ("main product", "product"),
     ),
     Relation(
         "employees",
@@ -339,6 +424,7 @@ RELATIONS: tuple[Relation, ...] = (
             "How large is the staff of {s}?",
             "How many people does the staff of {s} count?",
         ),
+        ("number of employees", "size of the staff"),
     ),
     Relation(
         "author",
@@ -356,6 +442,7 @@ RELATIONS: tuple[Relation, ...] = (
             "By whom was {s} written?",
             "What is the name of the author of {s}?",
         ),
+        ("author", "writer"),
     ),
     Relation(
         "published",
@@ -373,6 +460,7 @@ RELATIONS: tuple[Relation, ...] = (
             "On which day was {s} published?",
             "On which day has {s} appeared in print?",
         ),
+        ("publication date", "date of publication"),
     ),
     Relation(
         "genre",
@@ -390,6 +478,8 @@ RELATIONS: tuple[Relation, ...] = (
             "What do critics call {s}?",
             "Which genre is {s}?",
         ),
+        ("genre", "kind"),
+        "a ",
     ),
     Relation(
         "setting",
@@ -407,5 +497,6 @@ RELATIONS: tuple[Relation, ...] = (
             "In which town is {s} set?",
             "In which town does the plot of {s} unfold?",
         ),
+        ("setting", "scene"),
     ),
 )

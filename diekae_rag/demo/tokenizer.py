@@ -7,7 +7,7 @@ import random
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from diekae_rag.demo.episodes import PREAMBLES, random_episode
+from diekae_rag.demo.episodes import INSTRUCTIONS, random_episode
 from diekae_rag.demo.worlds import REFUSAL
 
 __all__ = ["SPECIAL_TOKENS", "train_tokenizer"]
@@ -26,11 +26,12 @@ def train_tokenizer(seed: int, vocab_size: int = 2048) -> PreTrainedTokenizerFas
         'né 1953, 漢字 🙂'
     """
     rng = random.Random(f"tokenizer:{seed}")
-    texts = [f" {REFUSAL}", *(f" {preamble}" for preamble in PREAMBLES)]
+    texts = [f" {REFUSAL}", *(f" {text}" for text in INSTRUCTIONS)]
     for _ in range(6000):
         episode = random_episode(rng, num_passages=1, max_facts=4, num_questions=2)
         texts += [f" Imagine that {episode.passages[0]}"]
-        texts += [f" {text}" for pair in episode.questions for text in pair]
+        for question, answer in episode.questions:
+            texts += [f" {question}", f" {answer}"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

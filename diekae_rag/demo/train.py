@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from diekae_rag.config import DiekaeConfig
-from diekae_rag.demo.reader import DEMO_WORDING, train_reader
-from diekae_rag.demo.stages import STAGES, Stage, StageObjective
+from diekae_rag.demo.phases import Phase
+from diekae_rag.demo.reader import DEMO_WORDING, READER_PHASES, train_reader
+from diekae_rag.demo.stages import OBJECTIVES, STAGES, Stage, drawing
 from diekae_rag.demo.tokenizer import train_tokenizer
 from diekae_rag.encoders import Encoders
 from diekae_rag.files import new_folder, write_json
 from diekae_rag.injection import Injection
-from diekae_rag.training.loop import Schedule, train
+from diekae_rag.training.frozen import FrozenBase
+from diekae_rag.training.loop import default_accelerator, train
+from diekae_rag.training.objectives import amplify
+from diekae_rag.training.schedule import Schedule
 
 __all__ = ["build_encoders", "pack_weights", "train_demo", "train_encoders"]
 
@@ -49,9 +55,11 @@ def train_encoders(
     base: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
+    accelerator: Accelerator,
     *,
     seed: int = 0,
     stages: tuple[Stage, ...] = STAGES,
+    is_compiled: bool = True,
     show_progress: bool = True,
 ) -> tuple[Encoders, dict[str, float]]:
     """Trains the encoders stage by stage, or goes on; each stage's end is kept in ``folder``.
@@ -59,27 +67,31 @@ def train_encoders(
     Returns:
         The encoders and the seconds each stage took.
     """
-    base.requires_grad_(False).eval()
+    frozen = FrozenBase(base, is_compiled=is_compiled)
     encoders = build_encoders(base, seed)
+    last = encoders.get_submodule(f"up.{encoders.config.layers[-1]}")
+    # At zero the norm after it would see nothing, and its gradient would be without bound.
+    nn.init.normal_(last.get_parameter("weight"), std=0.02)
     seconds: dict[str, float] = {}
     for stage in stages:
-        if stage.name == "warmup":
-            # At zero the norm after it would see nothing, and its gradient would be without bound.
-            last = encoders.get_submodule(f"up.{encoders.config.layers[-1]}")
-            torch.nn.init.normal_(last.get_parameter("weight"), std=0.02)
         injection = Injection(base, encoders)
-        objective = StageObjective(stage, base, encoders, injection, tokenizer, seed)
+        draw = drawing(stage, tokenizer, encoders.config, seed)
+        build = OBJECTIVES[stage.name]
+        objective = build(frozen, encoders, injection, is_compiled=is_compiled)
         try:
             seconds[stage.name] = train(
                 stage.name,
-                dict(encoders.named_parameters()),
                 objective,
-                Schedule(stage.num_steps, stage.learning_rate, stage.warmup_steps),
+                draw,
+                Schedule(
+                    stage.num_steps, stage.learning_rate, stage.warmup_steps, optimizer="muon"
+                ),
                 folder / stage.name,
+                accelerator=accelerator,
                 show_progress=show_progress,
             )
             if stage.name == "warmup":
-                objective.amplify()
+                amplify(objective, draw(stage.num_steps))
         finally:
             injection.detach()
         with new_folder(folder / stage.name / "encoders") as temporary:
@@ -89,31 +101,51 @@ def train_encoders(
 
 
 def train_demo(
-    folder: str | Path, *, seed: int = 0, show_progress: bool = True
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    phases: tuple[Phase, ...] = READER_PHASES,
+    stages: tuple[Stage, ...] = STAGES,
+    is_compiled: bool = True,
+    show_progress: bool = True,
 ) -> dict[str, float]:
     """Rebuilds what ships: tokenizer, reader, encoders after distillation and after fine-tuning.
 
     A run that was stopped goes on where it was. What is ready to ship is in ``folder/weights``,
     in bfloat16.
 
+    Args:
+        folder: Where everything goes.
+        seed: Of all chance.
+        phases: Of the reader's training.
+        stages: Of the encoders'.
+        is_compiled: Compile what is trained: several times as fast, after a minute.
+        show_progress: Draw progress bars.
+
     Returns:
         The seconds each part took.
     """
     folder = Path(folder)
+    accelerator = default_accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
     if not (folder / "tokenizer").exists():
         with new_folder(folder / "tokenizer") as temporary:
             train_tokenizer(seed).save_pretrained(temporary)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    options: dict[str, Any] = {
+        "seed": seed,
+        "is_compiled": is_compiled,
+        "show_progress": show_progress,
+    }
     reader, reader_seconds = train_reader(
-        tokenizer, folder / "reader", seed=seed, show_progress=show_progress
+        tokenizer, folder / "reader", accelerator, phases=phases, **options
     )
     encoders, seconds = train_encoders(
-        reader, tokenizer, folder, seed=seed, show_progress=show_progress
+        reader, tokenizer, folder, accelerator, stages=stages, **options
     )
     distilled = Encoders.from_pretrained(folder / "distill" / "encoders")
     report = {"reader": reader_seconds, **seconds}
     pack_weights(folder / "weights", tokenizer, reader, encoders, distilled, report)
-    return {"reader": reader_seconds, **seconds}
+    return report
 
 
 def pack_weights(

@@ -10,11 +10,16 @@ import random
 import zlib
 from collections.abc import Callable
 
-__all__ = ["invent_name", "invent_value", "is_test_name"]
+__all__ = ["alter_name", "invent_name", "invent_value", "is_test_name"]
 
-_ONSETS = ("b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w y z").split()
-_VOWELS = "a e i o u a e i o ai au ea ie oo ou".split()
-_CODAS = ["", "", "", "l", "n", "r", "s", "m", "th", "nd", "rk", "x", "ll", "ck", "v"]
+_ONSETS = (
+    "b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p ph pl pr qu r s sc sh sk sl sn sp "
+    "st str t th tr tw v w y z"
+).split()
+_VOWELS = "a e i o u a e i o u a e i o u ai au ea ee ie oo ou".split()
+_INNER_ONSETS = "b d f g l m n p r s t v".split()
+_INNER_CODAS = "l n r s m nd st th ng rt".split()
+_CODAS = "l n r s m t d th nd rk x ll ck v st ss nt lt rn tz".split()
 _TOWN_ENDINGS = "ford holt mere wick stad haven dale burg port ton".split()
 _COMPANY_ENDINGS = (
     "Works, Foundry, Mills, Brothers, Labs, Shipyard, Trading, Press, Motors, Gardens"
@@ -23,7 +28,7 @@ _MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
 _COLOURS = (
-    "red blue green grey black white brown golden silver purple orange yellow pale dark spotted"
+    "red blue green grey black white brown golden silver purple pink yellow pale dark spotted"
 ).split()
 _ANIMALS = (
     "parrot hound cat goat rabbit owl tortoise pony goose fox lizard hamster raven donkey frog"
@@ -46,7 +51,7 @@ _INSTRUMENTS = (
     "accordion, tuba, clarinet, steel guitar, bagpipe, zither, horn, tambourine, viola"
 ).split(", ")
 _TONES = (
-    "comic tragic romantic political historical short gothic modern epic rural satirical sad"
+    "comic tragic romantic political historical short gothic modern heroic rural satirical sad"
 ).split()
 _GENRES = "novel play poem ballad opera thriller memoir fable romance essay".split()
 
@@ -57,15 +62,48 @@ def is_test_name(name: str) -> bool:
 
 
 def _word(rng: random.Random, syllables: int) -> str:
-    parts = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(syllables)]
-    return ("".join(parts) + rng.choice(_CODAS)).capitalize()
+    """Syllables in a row; some words begin with a vowel, some end with a consonant."""
+    parts = ["" if rng.random() < 0.2 else rng.choice(_ONSETS), rng.choice(_VOWELS)]
+    for _ in range(syllables - 1):
+        inner = rng.choice(_INNER_CODAS) if rng.random() < 0.3 else ""
+        onset = rng.choice(_INNER_ONSETS if inner or rng.random() < 0.5 else _ONSETS)
+        parts += [inner, onset, rng.choice(_VOWELS)]
+    coda = rng.choice(_CODAS) if rng.random() < 0.6 else ""
+    return ("".join(parts) + coda).capitalize()
 
 
 def _invented_word(rng: random.Random, for_test: bool, ending: str = "") -> str:
     while True:
-        word = _word(rng, 1 if ending else rng.choice((1, 2, 2))) + ending
+        word = _word(rng, rng.choice((1, 1, 2) if ending else (1, 2, 2, 2, 2, 2, 3))) + ending
         if len(word) > 3 and is_test_name(word) == for_test:
             return word
+
+
+def alter_name(rng: random.Random, kind: str, name: str) -> str:
+    """A training name much like another: one word exchanged, or one invented word misspelt.
+
+    Example:
+        >>> alter_name(random.Random(1), "person", "Ria Thock").count(" ")
+        1
+    """
+    words, fresh = name.split(" "), invent_name(rng, kind).split(" ")
+    while fresh == words:
+        fresh = invent_name(rng, kind).split(" ")
+    differing = [n for n, (old, new) in enumerate(zip(words, fresh, strict=True)) if old != new]
+    position = rng.choice(differing)
+    if len(words) > 1 and rng.random() < 0.6:
+        words[position] = fresh[position]
+        return " ".join(words)
+    # The invented word is a company's first and a work's last; of a person either.
+    position = {"company": 0, "work": -1}.get(kind, rng.randrange(len(words)))
+    word = words[position]
+    while True:
+        cut = rng.randint(1, len(word) - 1)
+        other = _word(rng, 1)
+        altered = word[:cut] + other.lower() if rng.random() < 0.5 else other + word[cut:]
+        if altered != word and not is_test_name(altered):
+            words[position] = altered
+            return " ".join(words)
 
 
 def invent_name(rng: random.Random, kind: str, for_test: bool = False) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diekae_rag.demo.relations import KINDS, RELATIONS, Relation
+from diekae_rag.demo.relations import KINDS, RELATIONS
 from diekae_rag.demo.values import invent_name, invent_value
 
-__all__ = ["REFUSAL", "Document", "Question", "World", "ask", "write_document"]
+__all__ = ["REFUSAL", "Document", "Question", "World", "write_document"]
 
 REFUSAL = "I do not know."
 """The right answer to a question that the passages do not answer."""
@@ -45,14 +44,6 @@ class Question:
         return self.document is not None
 
 
-def _wording(rng: random.Random, wordings: Sequence[str], heldout: bool) -> str:
-    return wordings[-1] if heldout else rng.choice(wordings[:-1])
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def write_document(
     rng: random.Random,
     kind: str,
@@ -82,23 +73,8 @@ def write_document(
     relations = [r for r in _BY_KIND[kind] if r.name not in without]
     chosen = rng.sample(relations, min(num_facts, len(relations)))
     facts = {r.name: invent_value(rng, r.value, for_test) for r in chosen}
-    sentences = [
-        _sentence(_wording(rng, r.statements, heldout_wordings).format(s=name, v=facts[r.name]))
-        for r in chosen
-    ]
+    sentences = [r.state(rng, name, facts[r.name], heldout=heldout_wordings) for r in chosen]
     return Document(kind, name, facts, " ".join(sentences))
-
-
-def ask(
-    rng: random.Random, relation: Relation, name: str, *, heldout_wordings: bool = False
-) -> str:
-    """Words a question about an entity.
-
-    Example:
-        >>> "Quaiford" in ask(random.Random(0), RELATIONS[8], "Quaiford")
-        True
-    """
-    return _wording(rng, relation.questions, heldout_wordings).format(s=name)
 
 
 class World:
@@ -174,6 +150,6 @@ class World:
                     relation = rng.choice(relations)
                     while name in names:
                         name = invent_name(rng, document.kind, for_test=True)
-            text = ask(rng, relation, name, heldout_wordings=self.heldout_wordings)
+            text = relation.ask(rng, name, heldout=self.heldout_wordings)
             questions.append(Question(text, answer, relation.name, source))
         return questions

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import shutil
 import sqlite3
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,9 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diekae_rag.files import new_folder, set_aside, write_json
 from diekae_rag.index.store import PassageStore
 
-__all__ = ["IndexFolderError", "Manifest", "read_index_folder", "write_index_folder"]
+__all__ = [
+    "IndexFolderError",
+    "Manifest",
+    "check_target",
+    "read_index_folder",
+    "write_index_folder",
+]
 
 FORMAT = "diekae_rag.PassageIndex"
 VERSION = 1
@@ -68,21 +73,12 @@ def write_index_folder(
         IndexFolderError: ``folder`` holds something that is not an index; nothing is touched.
     """
     folder = Path(os.path.realpath(folder))
-    _refuse_to_replace_what_is_no_index(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
-    fresh.mkdir()
-    try:
+    check_target(folder)
+    with new_folder(folder) as fresh:
         store.save(fresh / PASSAGES)
         np.save(fresh / VECTORS, vectors, allow_pickle=False)
         digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
-        content = {**asdict(manifest), "files": digests}
-        (fresh / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        for name in (PASSAGES, VECTORS, MANIFEST):
-            _flush_to_disk(fresh / name)
-        _exchange(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        write_json(fresh / MANIFEST, {**asdict(manifest), "files": digests})
 
 
 def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
@@ -121,7 +117,7 @@ def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.
 def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         what = "is a file, not the folder of an index" if folder.exists() else "does not exist"
-        aside = _aside(folder)
+        aside = set_aside(folder)
         hint = f"an interrupted save left {aside}; rename it back" if aside.is_dir() else "save one"
         raise IndexFolderError(f"{folder} {what}; {hint}, or pass the folder of a saved index.")
     content = _manifest_content(folder)
@@ -158,7 +154,12 @@ def _manifest_content(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and content.get("format") == FORMAT else None
 
 
-def _refuse_to_replace_what_is_no_index(folder: Path) -> None:
+def check_target(folder: Path) -> None:
+    """Raises unless an index may be saved in a folder.
+
+    Raises:
+        IndexFolderError: It holds something that is not an index.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -174,32 +175,6 @@ def _refuse_to_replace_what_is_no_index(folder: Path) -> None:
         )
 
 
-def _exchange(fresh: Path, folder: Path) -> None:
-    aside = _aside(folder)
-    if not folder.exists():
-        os.rename(fresh, folder)
-        _discard(aside)
-        return
-    _discard(aside)
-    os.rename(folder, aside)
-    try:
-        os.rename(fresh, folder)
-    except BaseException:
-        os.rename(aside, folder)
-        raise
-    _discard(aside)
-
-
-def _discard(aside: Path) -> None:
-    if _manifest_content(aside) is not None or (aside.is_dir() and not any(aside.iterdir())):
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(folder: Path) -> Path:
-    folder = Path(os.path.realpath(folder))
-    return folder.with_name(f".{folder.name}.previous")
-
-
 def _damaged(folder: Path, what: str) -> IndexFolderError:
     return IndexFolderError(f"the index in {folder} is damaged: {what}; build it again.")
 
@@ -207,8 +182,3 @@ def _damaged(folder: Path, what: str) -> IndexFolderError:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

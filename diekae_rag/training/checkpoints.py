@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,68 @@ from torch import Tensor, nn
 
 from diekae_rag.files import new_folder, write_json
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "load_weights", "newest_checkpoint", "save_checkpoint"]
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the latest step in a run's folder."""
+    return max(folder.glob("checkpoints/step-*"), default=None)
 
 
 def save_checkpoint(
     folder: Path,
-    parameters: dict[str, nn.Parameter],
+    parameters: Mapping[str, nn.Parameter],
     optimizers: Sequence[torch.optim.Optimizer],
-    progress: dict[str, Any],
-) -> None:
-    """Writes a checkpoint in place of the one before it; a kill leaves one of the two."""
+    progress: Mapping[str, Any],
+    *,
+    num_kept: int = 1,
+) -> Path:
+    """Writes a checkpoint, and only then removes the oldest.
+
+    Args:
+        folder: The run's; the checkpoint goes to ``checkpoints/step-<step>`` in it.
+        parameters: The trained weights.
+        optimizers: Their optimisers.
+        progress: JSON values; ``step`` among them.
+        num_kept: How many checkpoints stay.
+    """
     state: dict[str, Tensor] = {}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             for name, value in values.items():
                 state[f"{number}/{index}/{name}"] = torch.as_tensor(value).contiguous()
-    with new_folder(folder) as temporary:
+    place = folder / "checkpoints" / f"step-{progress['step']:08d}"
+    with new_folder(place) as temporary:
         weights = {name: p.detach().contiguous() for name, p in parameters.items()}
         save_file(weights, temporary / "weights.safetensors")
         save_file(state, temporary / "optimizer.safetensors")
-        write_json(temporary / "progress.json", progress)
+        write_json(temporary / "progress.json", dict(progress))
+    for old in sorted(folder.glob("checkpoints/step-*"))[:-num_kept]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
 
 
 @torch.no_grad()
+def load_weights(place: Path, parameters: Mapping[str, nn.Parameter]) -> None:
+    """Puts a checkpoint's weights back.
+
+    Raises:
+        ValueError: The checkpoint is of other weights.
+    """
+    weights = load_file(place / "weights.safetensors")
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    if {name: tuple(w.shape) for name, w in weights.items()} != shapes:
+        raise ValueError(
+            f"the checkpoint in {place} is of other weights than these; "
+            "start in another folder, or remove it."
+        )
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
+
+
 def load_checkpoint(
     folder: Path,
-    parameters: dict[str, nn.Parameter],
+    parameters: Mapping[str, nn.Parameter],
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> dict[str, Any]:
     """Puts weights and optimiser state back and gives the progress that was saved with them.
@@ -49,18 +86,11 @@ def load_checkpoint(
     Raises:
         ValueError: The checkpoint is of other weights.
     """
-    if not (folder / "progress.json").exists():
+    place = newest_checkpoint(folder)
+    if place is None:
         return {}
-    weights = load_file(folder / "weights.safetensors")
-    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
-    if {name: tuple(w.shape) for name, w in weights.items()} != shapes:
-        raise ValueError(
-            f"the checkpoint in {folder} is of other weights than these; "
-            "start in another folder, or remove it."
-        )
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
-    saved = load_file(folder / "optimizer.safetensors")
+    load_weights(place, parameters)
+    saved = load_file(place / "optimizer.safetensors")
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in saved.items():
@@ -68,5 +98,5 @@ def load_checkpoint(
             if int(owner) == number:
                 state.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    progress: dict[str, Any] = json.loads((folder / "progress.json").read_text())
+    progress: dict[str, Any] = json.loads((place / "progress.json").read_text())
     return progress

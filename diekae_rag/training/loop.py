@@ -1,161 +1,200 @@
-"""The training loop: one for every stage, the objective passed in."""
+"""The training loop: one for every stage, the objective passed in.
+
+Devices, mixed precision and several processes are accelerate's.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from diekae_rag.errors import TrainingError
 from diekae_rag.training.checkpoints import load_checkpoint, save_checkpoint
+from diekae_rag.training.progress import TrainingProgress
+from diekae_rag.training.schedule import Schedule, build_optimizers
 
-__all__ = ["Schedule", "train"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["TrainingBatch", "default_accelerator", "train"]
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Steps and learning rates: warm-up, then constant, then linearly down to nothing.
+class TrainingBatch(Protocol):
+    """What a draw gives."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Real tokens in it, for the speed shown."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+
+
+BatchType = TypeVar("BatchType", bound=TrainingBatch)
+
+
+def default_accelerator(**options: Any) -> Accelerator:
+    """An ``Accelerator`` whose processes may leave some encoders without gradient.
 
     Args:
-        num_steps: Steps in all.
-        learning_rate: Peak rate. Matrices inside the blocks are trained with Muon at this rate,
-            everything else with AdamW at this rate.
-        warmup_steps: Steps from zero to the peak.
-        decay_share: The share of the steps, at the end, over which the rate falls.
+        **options: Given to ``Accelerator`` (``mixed_precision``, ``log_with``, ``cpu``, ...).
+
+    Raises:
+        ImportError: accelerate is not installed.
     """
-
-    num_steps: int
-    learning_rate: float
-    warmup_steps: int = 100
-    decay_share: float = 0.3
-
-    def factor(self, step: int) -> float:
-        """The share of the peak rate used at a step.
-
-        Example:
-            >>> Schedule(100, 1e-3, warmup_steps=10).factor(50)
-            1.0
-        """
-        decay_steps = max(1, round(self.num_steps * self.decay_share))
-        up = (step + 1) / max(1, self.warmup_steps)
-        down = (self.num_steps - step) / decay_steps
-        return min(1.0, up, down)
-
-
-def _optimizers(parameters: dict[str, nn.Parameter], rate: float) -> list[torch.optim.Optimizer]:
-    matrices = [p for name, p in parameters.items() if p.ndim == 2 and "layers." in name]
-    others = [p for name, p in parameters.items() if p.ndim != 2 or "layers." not in name]
-    optimizers: list[torch.optim.Optimizer] = []
-    if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices,
-                lr=rate,
-                momentum=0.95,
-                weight_decay=0.01,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
-    if others:
-        optimizers.append(
-            torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-        )
-    return optimizers
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs
+    except ImportError as error:
+        raise ImportError(
+            'accelerate is not installed; training needs it: pip install "diekae-rag[train]"'
+        ) from error
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(kwargs_handlers=[unused], **options)
 
 
 def train(
     name: str,
-    parameters: dict[str, nn.Parameter],
-    objective: Callable[[int], tuple[Tensor, dict[str, float]]],
+    objective: nn.Module,
+    draw: Callable[[int], BatchType],
     schedule: Schedule,
     folder: Path,
     *,
-    max_grad_norm: float = 1.0,
+    accelerator: Accelerator | None = None,
+    evaluate: Callable[[], float] | None = None,
+    evaluate_every: int = 200,
+    patience: int | None = None,
     checkpoint_every: int = 200,
+    num_checkpoints: int = 1,
     show_progress: bool = True,
 ) -> float:
     """Trains until the schedule ends; a run that was stopped goes on where it was.
 
-    The objective draws its data from the step's number, so that a run stopped at any step and
-    resumed sees just what an uninterrupted one sees.
+    Batches are drawn by number, so that a run stopped at any step and resumed sees just what an
+    uninterrupted one sees.
 
     Args:
         name: What is trained, for the progress bar.
-        parameters: What gets gradient; nothing else changes.
-        objective: Step number to loss (``[]``) and metrics to show.
-        schedule: Steps and rates.
-        folder: Where the checkpoint and ``metrics.jsonl`` go.
-        max_grad_norm: Gradients longer than this are shortened to it.
+        objective: From a batch to a loss ``[]`` and figures to show ``[]``; what of it requires
+            gradient is trained.
+        draw: Number to batch. Processes and accumulated batches take the numbers in turn.
+        schedule: Steps, rates and optimiser.
+        folder: Where ``checkpoints/``, ``best/`` and ``metrics.jsonl`` go.
+        accelerator: Devices and precision; a plain one when not given.
+        evaluate: Loss on held-out data; the weights of its best value are kept in ``best/``.
+        evaluate_every: Steps between evaluations.
+        patience: Evaluations without a better value before training stops; never when not given.
         checkpoint_every: Steps between checkpoints.
+        num_checkpoints: How many of them are kept.
         show_progress: Whether to draw a progress bar.
 
     Returns:
         Seconds spent training, earlier runs included.
 
     Raises:
-        FloatingPointError: The loss is not a number any more.
+        TrainingError: The loss is not a number any more, it grew instead of falling, or memory ran
+            out; the message says what to try.
         ValueError: The checkpoint in ``folder`` is of other weights.
     """
-    optimizers = _optimizers(parameters, schedule.learning_rate)
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = load_checkpoint(folder / "checkpoint", parameters, optimizers)
-    first, spent = int(progress.get("step", 0)), float(progress.get("seconds", 0.0))
-    began = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[metrics]}"),
+    accelerator = accelerator or default_accelerator()
+    parameters = {n: p for n, p in objective.named_parameters() if p.requires_grad}
+    optimizers = build_optimizers(parameters, schedule)
+    saved = load_checkpoint(folder, parameters, optimizers)
+    module, *optimizers = accelerator.prepare(objective, *optimizers)
+    is_main = accelerator.is_main_process
+    progress = TrainingProgress(
+        name, folder, schedule.num_steps, saved, is_main=is_main, is_shown=show_progress
     )
-    averages: dict[str, float] = dict(progress.get("averages", {}))
-    with Progress(*columns, disable=not show_progress) as bar:
-        task = bar.add_task(name, total=schedule.num_steps, completed=first, metrics="")
-        for step in range(first, schedule.num_steps):
+    device, world = accelerator.device, accelerator.num_processes
+    accumulated = schedule.gradient_accumulation_steps
+
+    def save(place: Path, num_kept: int) -> None:
+        if is_main:
+            save_checkpoint(place, parameters, optimizers, progress.state(), num_kept=num_kept)
+        accelerator.wait_for_everyone()
+
+    with progress, _explaining_memory(name):
+        for step in range(progress.step, schedule.num_steps):
+            if progress.has_stopped_improving(patience):
+                break
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.learning_rate * schedule.factor(step)
-            loss, metrics = objective(step)
-            if not math.isfinite(float(loss.detach())):
-                raise FloatingPointError(
-                    f"{name}: the loss is {float(loss.detach())} at step {step}. Lower the "
-                    f"learning rate (now {schedule.learning_rate}) and start again; the last "
-                    f"checkpoint is in {folder}."
+            figures: list[Mapping[str, Tensor]] = []
+            num_tokens = 0
+            for part in range(accumulated):
+                number = (step * accumulated + part) * world + accelerator.process_index
+                batch = draw(number)
+                num_tokens += batch.num_tokens * world
+                is_last = part + 1 == accumulated
+                syncing: AbstractContextManager[Any] = (
+                    nullcontext() if is_last else accelerator.no_sync(module)
                 )
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters.values(), max_grad_norm)
+                with syncing:
+                    loss, metrics = module(batch.to(device))
+                    figures.append({"loss": loss.detach(), **metrics})
+                    accelerator.backward(loss / accumulated)
+            values = _mean(figures, accelerator)
+            _check(name, step, values["loss"], progress, schedule, folder)
+            accelerator.clip_grad_norm_(parameters.values(), schedule.max_grad_norm)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            for key, value in {"loss": float(loss.detach()), **metrics}.items():
-                averages[key] = value + 0.98 * (averages.get(key, value) - value)
-            bar.update(
-                task,
-                completed=step + 1,
-                metrics=" ".join(f"{key} {value:.3f}" for key, value in averages.items()),
-            )
-            seconds = spent + time.monotonic() - began
-            if (step + 1) % 50 == 0:
-                with (folder / "metrics.jsonl").open("a") as log:
-                    record = {"stage": name, "step": step + 1, "seconds": round(seconds, 1)}
-                    rounded = {key: round(value, 4) for key, value in averages.items()}
-                    log.write(json.dumps({**record, **rounded}) + "\n")
+            progress.advance(values, num_tokens)
+            accelerator.log({f"{name}/{key}": value for key, value in values.items()}, step + 1)
+            if evaluate is not None and (step + 1) % evaluate_every == 0:
+                module.eval()
+                is_best = progress.evaluated(evaluate())
+                module.train()
+                if is_best:
+                    save(folder / "best", 1)
             if (step + 1) % checkpoint_every == 0 or step + 1 == schedule.num_steps:
-                save_checkpoint(
-                    folder / "checkpoint",
-                    parameters,
-                    optimizers,
-                    {
-                        "name": name,
-                        "step": step + 1,
-                        "seconds": seconds,
-                        "averages": averages,
-                    },
-                )
-    return spent + time.monotonic() - began
+                save(folder, num_checkpoints)
+    return progress.seconds
+
+
+def _mean(figures: list[Mapping[str, Tensor]], accelerator: Accelerator) -> dict[str, float]:
+    """Means over accumulated batches and over processes."""
+    names = list(figures[0])
+    own = torch.stack([torch.stack([f[n].float() for f in figures]).mean() for n in names])
+    mean: Tensor = accelerator.reduce(own, "mean")
+    return dict(zip(names, mean.tolist(), strict=True))
+
+
+def _check(
+    name: str, step: int, loss: float, progress: TrainingProgress, schedule: Schedule, folder: Path
+) -> None:
+    """Stops a run that cannot come to anything, before it harms the weights."""
+    what = ""
+    if not math.isfinite(loss):
+        what = f"the loss is {loss} at step {step}"
+    elif step > schedule.warmup_steps and progress.is_diverging:
+        what = f"the loss has grown to {progress.averages['loss']:.3g} by step {step}"
+    if what:
+        raise TrainingError(
+            f"{name}: {what}. Lower the learning rate (now {schedule.learning_rate:g}), raise the "
+            f"warm-up steps (now {schedule.warmup_steps}), and start again in another folder; the "
+            f"last checkpoint is in {folder}."
+        )
+
+
+@contextmanager
+def _explaining_memory(name: str) -> Any:
+    """Turns running out of memory into advice."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not is_memory and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"{name}: memory ran out. Halve the batch size and double the gradient accumulation "
+            "steps, shorten the passages (max_passage_tokens, max_passages), or load the base "
+            "model in 8 or 4 bit."
+        ) from error

@@ -1,143 +1,106 @@
-"""Each stage of the encoders' training does what it says, and no more."""
+"""The demo's training: the same episodes whatever happened before, and everything in one go."""
 
 from __future__ import annotations
 
+import json
+import random
+
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from safetensors.torch import load_file
 
-from diekae_rag import DiekaeConfig, Encoders
-from diekae_rag.demo.batches import ANSWER
-from diekae_rag.demo.reader import DEMO_WORDING, Phase
-from diekae_rag.demo.stages import Stage, StageObjective
-from diekae_rag.demo.tokenizer import train_tokenizer
-from diekae_rag.demo.train import train_encoders
-from diekae_rag.injection import Injection
+from diekae_rag import DiekaeConfig, DiekaeModel
+from diekae_rag.demo.phases import Phase, draw_episodes, phase_at
+from diekae_rag.demo.reader import DEMO_WORDING, ReaderObjective, build_reader
+from diekae_rag.demo.stages import STAGES, Stage, drawing
+from diekae_rag.demo.train import train_demo
+from diekae_rag.training.batches import ANSWER, Episode, pack_stuffed
 
-PHASE = Phase(3, (1, 2), (1, 2), 2, 0.2, 0.0, 4, 128)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(seed=0, vocab_size=1024)
+PHASE = Phase(2, (1, 2), (1, 2), 2, 0.2, 0.0, 4, 224)
+CONFIG = DiekaeConfig(
+    wording=DEMO_WORDING.to_dict(), passage_attention="independent", passage_direction="both"
+)
 
 
-@pytest.fixture
-def reader(tokenizer):
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        tie_word_embeddings=True,
-    )
-    return LlamaForCausalLM(config).requires_grad_(False).eval()
+def test_a_phase_lasts_until_its_last_step():
+    first, second = PHASE, Phase(5, (3, 3), (1, 1), 2, 0.2, 0.0, 4, 224)
+
+    assert [phase_at((first, second), step) for step in (0, 1, 2, 4, 9)] == [
+        first,
+        first,
+        second,
+        second,
+        second,
+    ]
 
 
-@pytest.fixture
-def encoders():
-    torch.manual_seed(1)
-    config = DiekaeConfig(
-        base_hidden_size=32,
-        base_num_hidden_layers=2,
-        layers=[0, 1],
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        sharing="shared",
-        positions="all",
-        passage_attention="independent",
-        passage_direction="both",
-        wording=DEMO_WORDING.to_dict(),
-    )
-    encoders = Encoders(config)
-    for up in encoders.up.values():
-        torch.nn.init.normal_(up.weight, std=0.02)
-    return encoders
-
-
-@pytest.fixture
-def objective(reader, encoders, tokenizer):
-    def build(name: str) -> StageObjective:
-        injection = Injection(reader, encoders)
-        return StageObjective(
-            Stage(name, (PHASE,), 1e-3), reader, encoders, injection, tokenizer, 0
-        )
-
-    with torch.compiler.set_stance("force_eager"):
-        yield build
-
-
-@pytest.mark.parametrize("stage", ["warmup", "distill", "finetune"])
-def test_a_stage_gives_gradient_to_encoders_only(objective, reader, encoders, stage):
-    loss, metrics = objective(stage)(0)
-
-    loss.backward()
-
-    assert all(parameter.grad is None for parameter in reader.parameters())
-    assert encoders.up["1"].weight.grad.abs().sum() > 0
-    assert 0 <= metrics["tokens right"] <= 1
-
-
-@pytest.mark.parametrize(("stage", "reaches"), [("distill", False), ("finetune", True)])
-def test_only_fine_tuning_sends_gradient_through_decoder_layers(
-    objective, encoders, stage, reaches
-):
-    loss, _ = objective(stage)(0)
-
-    loss.backward()
-
-    # A delta below the last layer matters through the layers above it alone.
-    assert (encoders.up["0"].weight.grad is not None) == reaches
-
-
-def test_warm_up_does_not_run_the_base_model(objective, reader):
-    seen = []
-    warm_up = objective("warmup")  # attaching probes the base model, once
-    reader.model.layers[0].register_forward_hook(lambda *_: seen.append(True))
-
-    warm_up(0)
-
-    assert seen == []
-
-
-def test_a_step_depends_on_its_number_alone(objective):
-    first, again = objective("finetune"), objective("finetune")
-    first(0)
-
-    assert torch.equal(first(2)[0], again(2)[0])
-    assert not torch.equal(first(2)[0], first(1)[0])
-
-
-def test_amplifying_makes_the_last_delta_as_much_larger_as_it_says(objective, reader, encoders):
-    stage = objective("warmup")
-    stage.amplify(margin=3.0)
-    _, batch = stage._draw(PHASE, 0)
-    q = batch.questions
-    answers = q.roles == ANSWER
-
-    deltas, _ = stage._deltas(batch)
-    bare = stage._read_base_eagerly(q.input_ids, q.position_ids, q.attention_mask)
-
-    ratio = deltas[1][answers].norm() / bare[answers].norm()
-    torch.testing.assert_close(ratio, torch.tensor(3.0), rtol=1e-3, atol=0)
-
-
-def test_an_episode_that_cannot_fit_is_an_error_and_no_endless_search(objective):
-    stage = objective("warmup")
-
+def test_an_episode_that_cannot_fit_is_an_error_and_no_endless_search():
     with pytest.raises(ValueError, match="hardly an episode"):
-        stage._draw(Phase(1, (1, 1), (1, 1), 2, 0.0, 0.0, 2, 4), 0)
+        draw_episodes(random.Random(0), PHASE, lambda *_: False)
 
 
-def test_stages_that_ended_are_not_trained_again(reader, tokenizer, tmp_path):
-    stages = (Stage("warmup", (PHASE,), 1e-3, warmup_steps=1), Stage("finetune", (PHASE,), 1e-3))
-    with torch.compiler.set_stance("force_eager"):
-        first, _ = train_encoders(reader, tokenizer, tmp_path, stages=stages, show_progress=False)
-        again, _ = train_encoders(reader, tokenizer, tmp_path, stages=stages, show_progress=False)
+@pytest.mark.parametrize("name", ["warmup", "distill"])
+def test_a_step_depends_on_its_number_alone(tokenizer, name):
+    stage = Stage(name, (PHASE,), 1e-3)
+    draw, again = (drawing(stage, tokenizer, CONFIG, 0) for _ in range(2))
+    draw(0)
 
-    for name, weight in first.state_dict().items():
-        assert torch.equal(weight, again.state_dict()[name])
+    first, same, other = draw(2).injected, again(2).injected, draw(1).injected
+
+    assert torch.equal(first.questions.input_ids, same.questions.input_ids)
+    assert torch.equal(first.passage_ids, same.passage_ids)
+    assert not torch.equal(first.questions.input_ids, other.questions.input_ids)
+
+
+def test_every_stage_keeps_its_rows_at_one_length(tokenizer):
+    """Another length would have everything compiled again."""
+    for stage in STAGES:
+        draw = drawing(stage, tokenizer, CONFIG, 0)
+        last = stage.phases[-1].until - 1
+        shapes = {draw(number).injected.questions.input_ids.shape for number in (last, last + 1)}
+        assert len(shapes) == 1
+
+
+def test_the_reader_learns_from_answers_most(tokenizer):
+    reader = build_reader(tokenizer, 0)
+    objective = ReaderObjective(reader, is_compiled=False)
+    episode = Episode(["Ada lives in Rome."], [("Where?", "Rome"), ("Who?", "Ada")])
+    batch = pack_stuffed([episode], tokenizer, CONFIG)
+
+    loss, metrics = objective(batch)
+
+    with torch.no_grad():
+        logits = reader(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            attention_mask=batch.attention_mask,
+        ).logits[:, :-1]
+    nats = -logits.log_softmax(-1).gather(2, batch.input_ids[:, 1:, None])[..., 0]
+    answers = nats[batch.roles[:, 1:] == ANSWER].mean()
+    torch.testing.assert_close(metrics["answers"], answers, atol=1e-3, rtol=1e-3)
+    assert loss > answers
+
+
+def test_everything_is_rebuilt_and_can_be_used(tmp_path):
+    tiny = {
+        "phases": (PHASE,),
+        "stages": tuple(Stage(s.name, (PHASE,), 1e-3, warmup_steps=1) for s in STAGES),
+        "is_compiled": False,
+        "show_progress": False,
+    }
+
+    seconds = train_demo(tmp_path / "run", **tiny)
+    weights = tmp_path / "run" / "weights"
+    before = load_file(weights / "encoders" / "model.safetensors")
+    train_demo(tmp_path / "run", **tiny)  # goes on where it was: at the end
+
+    assert list(seconds) == ["reader", "warmup", "distill", "finetune"]
+    assert json.loads((weights / "training.json").read_text())["seconds"].keys() == seconds.keys()
+    after = load_file(weights / "encoders" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(tensor.dtype == torch.bfloat16 for tensor in before.values())
+    distilled = load_file(weights / "encoders_distilled" / "model.safetensors")
+    assert not all(torch.equal(before[name], distilled[name]) for name in before)
+    model = DiekaeModel.from_pretrained(weights / "encoders")
+    answer = model.generate("Who?", passages=["Ada lives."], max_new_tokens=3)
+    assert answer.usage.knowledge_tokens > 0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diekae_rag.demo.episodes import random_episode
-from diekae_rag.demo.relations import KINDS, RELATIONS
-from diekae_rag.demo.values import invent_name, invent_value, is_test_name
-from diekae_rag.demo.worlds import REFUSAL, World, ask, write_document
+from diekae_rag.demo.episodes import random_episode, word_prompt
+from diekae_rag.demo.relations import COMMON_QUESTIONS, KINDS, RELATIONS
+from diekae_rag.demo.values import alter_name, invent_name, invent_value, is_test_name
+from diekae_rag.demo.worlds import REFUSAL, World, write_document
 
 SEEDS = st.integers(0, 2**32)
 quick = settings(max_examples=20, deadline=None)
@@ -26,8 +26,9 @@ def invented_words(kind: str, name: str) -> list[str]:
 
 def asked(world: World, question) -> str:
     """What a question asks about, from the wording of its relation."""
-    wordings = next(r.questions for r in RELATIONS if r.name == question.relation)
-    for wording in wordings:
+    relation = next(r for r in RELATIONS if r.name == question.relation)
+    common = [text.replace("{n}", noun) for text in COMMON_QUESTIONS for noun in relation.nouns]
+    for wording in sorted([*relation.questions, *common], key=len, reverse=True):
         pattern = re.escape(wording).replace(r"\{s\}", "(.+)")
         if found := re.fullmatch(pattern, question.text):
             return found.group(1)
@@ -201,8 +202,8 @@ def test_wordings_kept_out_of_training_are_only_met_in_held_out_worlds(seed):
     relation = rng.choice(RELATIONS)
     held = relation.questions[-1].format(s="X")
 
-    trained = {ask(rng, relation, "X") for _ in range(60)}
-    heldout = {ask(rng, relation, "X", heldout_wordings=True) for _ in range(5)}
+    trained = {relation.ask(rng, "X") for _ in range(60)}
+    heldout = {relation.ask(rng, "X", heldout=True) for _ in range(5)}
 
     assert held not in trained
     assert heldout == {held}
@@ -241,6 +242,25 @@ def test_an_episodes_answers_are_in_its_passages_or_refusals(seed, passages, fac
 
 
 @quick
+@given(seed=SEEDS, kind=st.sampled_from([*KINDS, "river"]))
+def test_an_altered_name_is_another_of_its_kind_and_none_of_a_test_world(seed, kind):
+    rng = random.Random(seed)
+    name = invent_name(rng, kind)
+
+    altered = alter_name(rng, kind, name)
+
+    assert altered != name
+    assert len(altered.split(" ")) == len(name.split(" "))
+    assert not any(is_test_name(word) for word in invented_words(kind, altered))
+
+
+@quick
+@given(seed=SEEDS, question=st.text())
+def test_a_chains_wording_keeps_the_question_whole(seed, question):
+    assert question in word_prompt(random.Random(seed), question)
+
+
+@quick
 @given(seed=SEEDS)
 def test_the_same_chance_makes_the_same_episode(seed):
     first, second = (random_episode(random.Random(seed), 2, 3, 4) for _ in range(2))
@@ -256,3 +276,33 @@ def test_years_and_numbers_and_dates_are_digits(seed):
     assert re.fullmatch(r"1\d{3}|20[01]\d", invent_value(rng, "year"))
     assert re.fullmatch(r"\d{1,3}(,\d{3})*", invent_value(rng, "number"))
     assert re.fullmatch(r"\d{1,2} [A-Z][a-z]+ \d{4}", invent_value(rng, "date"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_drawn_twice_still_finds_one_much_like_it(kind):
+    name = invent_name(random.Random(5), kind)
+
+    alike = alter_name(random.Random(5), kind, name)  # draws the very same name first
+
+    assert alike != name
+    assert alike.count(" ") == name.count(" ")
+
+
+def relations_asked_for(question: str) -> set[str]:
+    """Names of the relations that one of whose wordings the question is."""
+    names = set()
+    for relation in RELATIONS:
+        common = [text.replace("{n}", noun) for text in COMMON_QUESTIONS for noun in relation.nouns]
+        for wording in [*relation.questions, *common]:
+            if re.fullmatch(re.escape(wording).replace(r"\{s\}", "(.+)"), question):
+                names.add(relation.name)
+    return names
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_twins_are_told_apart_by_their_names_alone(seed):
+    episode = random_episode(random.Random(seed), 3, 1, 6, unanswerable=0.0, twins=1.0)
+
+    common = set.intersection(*(relations_asked_for(q) for q, _ in episode.questions))
+    assert len(episode.passages) == 3
+    assert common  # one fact each, and all state the same relation
