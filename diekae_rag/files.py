@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["new_files", "new_folder", "set_aside", "write_json"]
+__all__ = ["new_files", "new_folder", "set_aside", "write_json", "write_text"]
 
 
 def set_aside(folder: Path) -> Path:
@@ -63,11 +63,12 @@ def new_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
     Files of other names that are there stay; if the block fails, all do.
     """
-    folder = Path(folder)
+    folder = Path(os.path.realpath(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".new.", dir=folder))
     try:
         yield temporary
+        _flush(temporary)
         for path in sorted(temporary.iterdir(), reverse=True):  # the config comes after the weights
             path.replace(folder / path.name)
     finally:
@@ -83,6 +84,11 @@ def _flush(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON to a temporary name and renames it."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text to a temporary name and renames it."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

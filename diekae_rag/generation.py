@@ -73,6 +73,11 @@ class GenerationOptions:
             raise ValueError(f"repetition_penalty must be above 0, got {self.repetition_penalty}.")
         if self.prompt_lookup_num_tokens is not None and self.num_beams > 1:
             raise ValueError("prompt_lookup_num_tokens and num_beams cannot go together.")
+        if self.prompt_lookup_num_tokens is not None and not self.use_cache:
+            raise ValueError(
+                "prompt_lookup_num_tokens takes guesses back out of the cache: use_cache=False "
+                "leaves none."
+            )
         if self.temperature == 0 and (self.top_p is not None or self.top_k is not None):
             raise ValueError("top_p and top_k choose what to draw from: set a temperature too.")
         if self.cache_implementation not in (None, "dynamic", "static"):

@@ -197,7 +197,7 @@ RELATIONS: tuple[Relation, ...] = (
             "{s} keeps a {v} as a pet.",
             "The pet of {s} is a {v}.",
             "{s} has a pet, a {v}.",
-            "A {v} is the pet of {s}.",
+            "As a pet, {s} keeps a {v}.",
         ),
         (
             "What pet does {s} keep?",
@@ -216,7 +216,7 @@ RELATIONS: tuple[Relation, ...] = (
             "{s} plays the {v}.",
             "The instrument of {s} is the {v}.",
             "In the evening, {s} plays music on the {v}.",
-            "The {v} is the instrument of {s}.",
+            "It is the {v} that {s} plays.",
         ),
         (
             "What instrument does {s} play?",

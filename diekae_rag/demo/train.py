@@ -91,7 +91,7 @@ def train_encoders(
                 show_progress=show_progress,
             )
             if stage.name == "warmup":
-                amplify(objective, draw(stage.num_steps))
+                amplify(objective, draw(stage.num_steps).to(accelerator.device))
         finally:
             injection.detach()
         with new_folder(folder / stage.name / "encoders") as temporary:
@@ -124,8 +124,12 @@ def train_demo(
 
     Returns:
         The seconds each part took.
+
+    Raises:
+        ValueError: The folder holds a run of another seed.
     """
     folder = Path(folder)
+    _check_seed(folder, seed)
     accelerator = default_accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
     if not (folder / "tokenizer").exists():
         with new_folder(folder / "tokenizer") as temporary:
@@ -146,6 +150,18 @@ def train_demo(
     report = {"reader": reader_seconds, **seconds}
     pack_weights(folder / "weights", tokenizer, reader, encoders, distilled, report)
     return report
+
+
+def _check_seed(folder: Path, seed: int) -> None:
+    """Notes a run's seed, and refuses to go on with another."""
+    record = folder / "run.json"
+    if record.exists() and (was := json.loads(record.read_text())["seed"]) != seed:
+        raise ValueError(
+            f"{folder} holds a run of seed {was}, not {seed}; name another folder, or go on with "
+            f"seed {was}."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(record, {"seed": seed})
 
 
 def pack_weights(

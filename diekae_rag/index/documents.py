@@ -51,7 +51,8 @@ def read_documents(
     itself within the overlap, ``start`` may be an earlier place with the same words.
 
     Nothing is left out silently: other suffixes, binary files, text that is not UTF-8 (a
-    byte-order mark is fine) and lines that are no record are listed in ``skipped``. Hidden files
+    byte-order mark is fine), lines that are no record and records whose id an earlier one has
+    are listed in ``skipped``. Hidden files
     and folders are not looked at, and links to folders are not followed.
 
     Args:
@@ -89,12 +90,13 @@ def read_documents(
     skipped: list[SkippedFile] = []
     files = sorted(_files_below(folder, skipped), key=lambda path: path.relative_to(folder).parts)
     splitter = _splitter(chunk_size, chunk_overlap)
+    ids: set[str] = set()
     for path in _with_progress(files) if show_progress else files:
         source = encodable_text(path.relative_to(folder).as_posix())
         try:
             text = _read_text(path)
             if path.suffix.lower() == ".jsonl":
-                passages.extend(_read_records(path, source, text, skipped))
+                passages.extend(_read_records(path, source, text, ids, skipped))
             else:
                 passages.extend(_split(source, text, splitter))
         except (OSError, ValueError) as error:
@@ -145,13 +147,17 @@ def _split(source: str, text: str, splitter: TextSplitter) -> Iterator[Passage]:
 
 
 def _read_records(
-    path: Path, source: str, text: str, skipped: list[SkippedFile]
+    path: Path, source: str, text: str, ids: set[str], skipped: list[SkippedFile]
 ) -> Iterator[Passage]:
     # Not splitlines(): JSON strings may hold the other line separators of Unicode.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield _read_record(line, source, number)
+                passage = _read_record(line, source, number)
+                if passage.id in ids:
+                    raise ValueError(f"has the id {passage.id!r} of an earlier record")
+                ids.add(passage.id)
+                yield passage
             except ValueError as error:
                 skipped.append(SkippedFile(path, f"line {number} {error}"))
 

@@ -68,7 +68,7 @@ class SentenceTransformerEmbedder:
     def __init__(self, name_or_path: str | Path = MINILM, device: str | None = None) -> None:
         if not str(name_or_path).strip():
             raise ValueError('an embedder needs a name or a folder; try "minilm".')
-        self.name = str(name_or_path)
+        self.name = _absolute(str(name_or_path))
         self.device = device
         self._source = str(minilm_folder()) if self.name == MINILM else self.name
         self._model: SentenceTransformer | None = None
@@ -112,6 +112,7 @@ class SentenceTransformerEmbedder:
 
     def _loaded(self) -> SentenceTransformer:
         if self._model is None:
+            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
 
             try:
@@ -121,12 +122,18 @@ class SentenceTransformerEmbedder:
                     trust_remote_code=False,
                     local_files_only=Path(self._source).is_dir(),
                 )
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
                 raise OSError(
                     f"cannot load the sentence-transformers model {self.name!r}: {error} "
                     'Pass a folder that holds one, a hub name, or "minilm".'
                 ) from error
         return self._model
+
+
+def _absolute(name: str) -> str:
+    """A folder by its whole path: elsewhere, its bare name might be that of a hub model."""
+    is_folder = name != MINILM and Path(name).is_dir()
+    return str(Path(name).resolve()) if is_folder else name
 
 
 def _encode(model: SentenceTransformer, texts: list[str]) -> NDArray[np.float32]:

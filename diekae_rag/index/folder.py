@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ __all__ = [
 FORMAT = "diekae_rag.PassageIndex"
 VERSION = 1
 MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.sqlite", "vectors.npy"
+_TRIES = 10
 
 
 class IndexFolderError(ValueError):
@@ -84,9 +87,36 @@ def write_index_folder(
 def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
     """Reads and checks an index: every file against its checksum, every count against the others.
 
+    Where another process saves to the folder meanwhile, what it held before or after is read, and
+    never a mixture.
+
     Raises:
         IndexFolderError: The folder is missing, foreign, damaged, or of a newer format.
     """
+    for _ in range(_TRIES):
+        before = _stamp(folder)
+        try:
+            found = _read_once(folder)
+        except IndexFolderError:
+            is_being_replaced = before is None and set_aside(folder).is_dir()
+            if _stamp(folder) == before and not is_being_replaced:
+                raise
+        else:
+            if _stamp(folder) == before:
+                return found
+        time.sleep(0.05)
+    return _read_once(folder)
+
+
+def _stamp(folder: Path) -> bytes | None:
+    """Tells one saved index from another: the manifest holds the checksums of the rest."""
+    try:
+        return (folder / MANIFEST).read_bytes()
+    except OSError:
+        return None
+
+
+def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
     manifest = _read_manifest(folder)
     for name in (PASSAGES, VECTORS):
         path = folder / name
@@ -100,7 +130,7 @@ def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.
         raise _damaged(folder, f"{PASSAGES} cannot be read ({error})") from error
     try:
         vectors = np.load(folder / VECTORS, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise _damaged(folder, f"{VECTORS} cannot be read ({error})") from error
     shape = (manifest.count, manifest.vector_size)
     if manifest.count and not manifest.vector_size:

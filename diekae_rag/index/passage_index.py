@@ -132,9 +132,13 @@ class PassageIndex:
             replaced = self._store.rows_of(records)
             first = self._store.next_row()
             rows = range(first, first + len(records))
-            self._store.replace(replaced, rows, records.values())
-            table.remove(replaced)
             table.add(rows, vectors)
+            try:
+                self._store.replace(replaced, rows, records.values())
+            except BaseException:
+                table.remove(rows)
+                raise
+            table.remove(replaced)
             self._vectors = table
         return list(records)
 

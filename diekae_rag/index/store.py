@@ -169,7 +169,23 @@ class PassageStore:
             source.backup(store._connection)
         finally:
             source.close()
+        store._check_content()
         return store
+
+    def _check_content(self) -> None:
+        """Reads every passage once: what cannot be read is found here and not in a search."""
+        num_keys = 0
+        query = "SELECT id, text, metadata FROM passages"
+        for id_, text, metadata in self._connection.execute(query):
+            try:
+                content = json.loads(metadata)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise sqlite3.DatabaseError(f"metadata that is not JSON: {error}") from error
+            if not (isinstance(id_, str) and isinstance(text, str) and isinstance(content, dict)):
+                raise sqlite3.DatabaseError("a passage that is not text")
+            num_keys += len(content)
+        if num_keys != self._one("SELECT count(*) FROM metadata"):
+            raise sqlite3.DatabaseError("its metadata and what filters read disagree")
 
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]

@@ -14,12 +14,27 @@ from torch import Tensor, nn
 
 from diekae_rag.files import new_folder, write_json
 
-__all__ = ["load_checkpoint", "load_weights", "newest_checkpoint", "save_checkpoint"]
+__all__ = [
+    "load_checkpoint",
+    "load_weights",
+    "newest_checkpoint",
+    "save_checkpoint",
+    "saved_progress",
+]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint of the latest step in a run's folder."""
     return max(folder.glob("checkpoints/step-*"), default=None)
+
+
+def saved_progress(folder: Path) -> dict[str, Any]:
+    """What was saved with the latest checkpoint; empty where there is none."""
+    place = newest_checkpoint(folder)
+    if place is None:
+        return {}
+    progress: dict[str, Any] = json.loads((place / "progress.json").read_text())
+    return progress
 
 
 def save_checkpoint(
@@ -98,5 +113,4 @@ def load_checkpoint(
             if int(owner) == number:
                 state.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    progress: dict[str, Any] = json.loads((place / "progress.json").read_text())
-    return progress
+    return saved_progress(folder)

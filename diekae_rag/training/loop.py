@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from diekae_rag.errors import TrainingError
-from diekae_rag.training.checkpoints import load_checkpoint, save_checkpoint
+from diekae_rag.training.checkpoints import load_checkpoint, save_checkpoint, saved_progress
 from diekae_rag.training.progress import TrainingProgress
 from diekae_rag.training.schedule import Schedule, build_optimizers
 
@@ -100,11 +101,12 @@ def train(
     Raises:
         TrainingError: The loss is not a number any more, it grew instead of falling, or memory ran
             out; the message says what to try.
-        ValueError: The checkpoint in ``folder`` is of other weights.
+        ValueError: The checkpoint in ``folder`` is of other weights, or of another schedule.
     """
     accelerator = accelerator or default_accelerator()
     parameters = {n: p for n, p in objective.named_parameters() if p.requires_grad}
     optimizers = build_optimizers(parameters, schedule)
+    _check_run(folder, schedule)
     saved = load_checkpoint(folder, parameters, optimizers)
     module, *optimizers = accelerator.prepare(objective, *optimizers)
     is_main = accelerator.is_main_process
@@ -116,12 +118,14 @@ def train(
 
     def save(place: Path, num_kept: int) -> None:
         if is_main:
-            save_checkpoint(place, parameters, optimizers, progress.state(), num_kept=num_kept)
+            state = {**progress.state(), "schedule": asdict(schedule)}
+            save_checkpoint(place, parameters, optimizers, state, num_kept=num_kept)
         accelerator.wait_for_everyone()
 
     with progress, _explaining_memory(name):
         for step in range(progress.step, schedule.num_steps):
             if progress.has_stopped_improving(patience):
+                save(folder, num_checkpoints)
                 break
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
@@ -142,7 +146,10 @@ def train(
                     accelerator.backward(loss / accumulated)
             values = _mean(figures, accelerator)
             _check(name, step, values["loss"], progress, schedule, folder)
-            accelerator.clip_grad_norm_(parameters.values(), schedule.max_grad_norm)
+            norm = accelerator.clip_grad_norm_(parameters.values(), schedule.max_grad_norm)
+            # A scaler of half precision leaves such a step out by itself.
+            if norm is not None and accelerator.scaler is None and not norm.isfinite():
+                raise _diverged(f"the gradient is {float(norm)}", name, step, schedule, folder)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -171,16 +178,35 @@ def _check(
     name: str, step: int, loss: float, progress: TrainingProgress, schedule: Schedule, folder: Path
 ) -> None:
     """Stops a run that cannot come to anything, before it harms the weights."""
-    what = ""
     if not math.isfinite(loss):
-        what = f"the loss is {loss} at step {step}"
-    elif step > schedule.warmup_steps and progress.is_diverging:
-        what = f"the loss has grown to {progress.averages['loss']:.3g} by step {step}"
-    if what:
-        raise TrainingError(
-            f"{name}: {what}. Lower the learning rate (now {schedule.learning_rate:g}), raise the "
-            f"warm-up steps (now {schedule.warmup_steps}), and start again in another folder; the "
-            f"last checkpoint is in {folder}."
+        raise _diverged(f"the loss is {loss}", name, step, schedule, folder)
+    if step > schedule.warmup_steps and progress.is_diverging:
+        grown = f"the loss has grown to {progress.averages['loss']:.3g}"
+        raise _diverged(grown, name, step, schedule, folder)
+
+
+def _diverged(what: str, name: str, step: int, schedule: Schedule, folder: Path) -> TrainingError:
+    return TrainingError(
+        f"{name}: {what} at step {step}. Lower the learning rate (now {schedule.learning_rate:g}), "
+        f"raise the warm-up steps (now {schedule.warmup_steps}), and start again in another folder;"
+        f" the last checkpoint is in {folder}."
+    )
+
+
+def _check_run(folder: Path, schedule: Schedule) -> None:
+    """Refuses to go on with a run that was begun otherwise.
+
+    Raises:
+        ValueError: Its schedule was another.
+    """
+    was = saved_progress(folder).get("schedule")
+    now = asdict(schedule)
+    if was is not None and was != now:
+        differing = [name for name in now if was.get(name) != now[name]]
+        raise ValueError(
+            f"the run in {folder} was begun with "
+            f"{', '.join(f'{n}={was.get(n)} and not {now[n]}' for n in differing)}; "
+            "start in another folder, or go on as it was begun."
         )
 
 

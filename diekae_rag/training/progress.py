@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from diekae_rag.files import write_text
+
 __all__ = ["TrainingProgress"]
 
 
@@ -59,6 +61,8 @@ class TrainingProgress:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._is_main:
+            self._forget_what_is_done_again()
         self._bar.start()
         return self
 
@@ -118,6 +122,15 @@ class TrainingProgress:
         if patience is None or len(values) <= patience:
             return False
         return min(values[-patience:]) >= min(values[:-patience])
+
+    def _forget_what_is_done_again(self) -> None:
+        """Takes steps after the checkpoint out of the log: they are about to be logged anew."""
+        log = self.folder / "metrics.jsonl"
+        if log.exists():
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            if len(kept) < len(lines):
+                write_text(log, "".join(kept))
 
     def _log(self, figures: Mapping[str, float]) -> None:
         if self._is_main:

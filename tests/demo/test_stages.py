@@ -104,3 +104,10 @@ def test_everything_is_rebuilt_and_can_be_used(tmp_path):
     model = DiekaeModel.from_pretrained(weights / "encoders")
     answer = model.generate("Who?", passages=["Ada lives."], max_new_tokens=3)
     assert answer.usage.knowledge_tokens > 0
+
+
+def test_a_run_is_not_gone_on_with_under_another_seed(tmp_path):
+    (tmp_path / "run.json").write_text('{"seed": 3}')
+
+    with pytest.raises(ValueError, match="a run of seed 3, not 5"):
+        train_demo(tmp_path, seed=5, show_progress=False)

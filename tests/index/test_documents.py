@@ -166,6 +166,17 @@ def test_the_same_words_in_two_files_are_two_passages(tmp_path):
     assert [p.id for p in read(tmp_path).passages] == [first.id, second.id]
 
 
+def test_a_record_with_the_id_of_an_earlier_one_is_reported(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "Ada."}\n{"id": "1", "text": "Olo."}\n')
+    (tmp_path / "b.jsonl").write_text('{"id": 1, "text": "Ilma."}\n{"id": 2, "text": "Bo."}\n')
+
+    found, skipped = read_documents(tmp_path, show_progress=False)
+
+    assert [passage.text for passage in found] == ["Ada.", "Bo."]
+    assert [path.name for path, _ in skipped] == ["a.jsonl", "b.jsonl"]
+    assert all("the id '1' of an earlier record" in reason for _, reason in skipped)
+
+
 def test_what_was_read_can_be_indexed_and_filtered_by_file(folder, embedder):
     (folder / "c.jsonl").write_text('{"text": "\\ud800 Ada", "tags": ["x"]}')
 

@@ -1,5 +1,6 @@
 """What an embedder promises, held to by the real MiniLM."""
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,25 @@ def test_minilm_without_its_package_says_what_to_install(monkeypatch):
 def test_a_folder_that_holds_no_model_is_a_clear_error(tmp_path):
     with pytest.raises(OSError, match="cannot load the sentence-transformers model"):
         SentenceTransformerEmbedder(tmp_path).embed(["text"])
+
+
+def test_a_folder_is_known_by_its_whole_path(tmp_path, monkeypatch):
+    """Elsewhere, its bare name might be that of a hub model."""
+    (tmp_path / "all-mpnet-base-v2").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    name = SentenceTransformerEmbedder("all-mpnet-base-v2").name
+
+    assert name == str(tmp_path / "all-mpnet-base-v2")
+
+
+def test_a_damaged_model_is_a_clear_error(tmp_path):
+    shutil.copytree(minilm_folder(), tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(OSError, match="cannot load"):
+        SentenceTransformerEmbedder(tmp_path / "model").embed(["a"])
 
 
 @pytest.mark.parametrize("wrong", [3, None, object(), SentenceTransformerEmbedder])

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diekae_rag.index import IndexFolderError, PassageIndex
+from diekae_rag.index.vectors import VectorTable
 from diekae_rag.passages import Passage
 
 TOWNS = [
@@ -300,6 +302,21 @@ def test_metadata_that_is_not_json_is_refused_and_nothing_is_added(index, metada
     assert list(index) == before
 
 
+def test_vectors_that_cannot_be_kept_leave_the_index_as_it_was(index, tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(VectorTable, "add", fail)
+    with pytest.raises(MemoryError):
+        index.add([Passage("Ada moved", id="ada"), "new"])
+    monkeypatch.undo()
+
+    assert len(index) == 4
+    assert index.search("Ada lives in Turin", k=1)[0].text == "Ada lives in Turin"
+    index.save(tmp_path / "index")
+    assert len(PassageIndex.load(tmp_path / "index", index.embedder)) == 4
+
+
 def test_an_embedder_that_fails_leaves_the_index_as_it_was(index, embedder, monkeypatch):
     before = list(index)
     monkeypatch.setattr(embedder, "embed", lambda texts, **_: np.zeros((len(texts), 5)))
@@ -540,6 +557,11 @@ def test_an_array_that_is_not_ours_is_refused_without_unpickling(folder, embedde
         "CREATE TRIGGER t AFTER INSERT ON passages BEGIN DELETE FROM passages; END",
         "CREATE VIEW v AS SELECT 1",
         "DROP TABLE metadata",
+        "DELETE FROM metadata",
+        "UPDATE passages SET text = x'00ff' WHERE id = 'ada'",
+        "UPDATE passages SET text = CAST(x'ff' AS TEXT) WHERE id = 'ada'",
+        "UPDATE passages SET metadata = '{' WHERE id = 'ada'",
+        "UPDATE passages SET metadata = '[]' WHERE id = 'ada'",
     ],
 )
 def test_a_database_that_is_not_ours_is_refused(folder, embedder, statement):
@@ -550,6 +572,38 @@ def test_a_database_that_is_not_ours_is_refused(folder, embedder, statement):
 
     with pytest.raises(IndexFolderError, match=r"passages\.sqlite"):
         PassageIndex.load(folder, embedder)
+
+
+def test_an_archive_in_the_place_of_the_array_is_refused(folder, embedder):
+    (folder / "vectors.npy").write_bytes(b"PK\x03\x04" + bytes(200))
+    rewrite(folder)
+
+    with pytest.raises(IndexFolderError, match=r"vectors\.npy cannot be read"):
+        PassageIndex.load(folder, embedder)
+
+
+def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder):
+    names = ["Ada", "Olo"]
+    indexes = [PassageIndex.build([f"{name} {n}" for n in range(40)], embedder) for name in names]
+    indexes[0].save(tmp_path / "index")
+    vectors = {name: index._vectors.in_order() for name, index in zip(names, indexes, strict=True)}
+    is_done = threading.Event()
+
+    def save():
+        while not is_done.is_set():
+            for index in indexes:
+                index.save(tmp_path / "index")
+
+    with ThreadPoolExecutor(1) as others:
+        others.submit(save)
+        try:
+            for _ in range(60):
+                found = PassageIndex.load(tmp_path / "index", embedder)
+                name = next(iter(found)).text.split()[0]
+                assert {passage.text.split()[0] for passage in found} == {name}
+                assert np.array_equal(found._vectors.in_order(), vectors[name])
+        finally:
+            is_done.set()
 
 
 def test_bytes_that_are_no_database_are_refused(folder, embedder):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from diekae_rag.errors import TrainingError
-from diekae_rag.training.checkpoints import newest_checkpoint, save_checkpoint
+from diekae_rag.training.checkpoints import newest_checkpoint, save_checkpoint, saved_progress
 from diekae_rag.training.loop import default_accelerator, train
 from diekae_rag.training.schedule import Schedule
 
@@ -177,6 +177,31 @@ def test_a_loss_that_is_no_number_is_an_error_and_spoils_nothing(tmp_path, bad):
     assert all(weight.isfinite().all() for weight in problem.parameters())
 
 
+def test_a_gradient_that_is_no_number_is_an_error_and_spoils_nothing(tmp_path):
+    problem = Problem()
+
+    def draw(number):
+        if number == 7:
+            problem.head.weight.register_hook(lambda gradient: gradient * math.nan)
+        return Problem.draw(problem, number)
+
+    problem.draw = draw
+    with pytest.raises(TrainingError, match="the gradient is nan at step 7"):
+        run(problem, tmp_path)
+
+    assert saved_progress(tmp_path)["step"] == 4
+    weights = load_file(newest_checkpoint(tmp_path) / "weights.safetensors")
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "adamw"}, {"num_steps": 6}], ids=str)
+def test_a_run_is_not_gone_on_with_under_another_schedule(tmp_path, change):
+    run(Problem(), tmp_path)
+
+    with pytest.raises(ValueError, match=f"{next(iter(change))}="):
+        run(Problem(), tmp_path, **change)
+
+
 def test_a_loss_that_grows_and_grows_stops_the_run(tmp_path):
     problem = Problem()
     problem.bad_at = {step: 5.0**step for step in range(5, 100)}
@@ -262,9 +287,18 @@ def test_the_best_weights_are_kept_and_training_stops_when_nothing_gets_better(t
         weights.append(weights_of(problem))
         return next(losses)
 
-    run(problem, tmp_path, num_steps=24, evaluate=evaluate, evaluate_every=4, patience=2)
+    run(
+        problem,
+        tmp_path,
+        num_steps=24,
+        evaluate=evaluate,
+        evaluate_every=4,
+        patience=2,
+        checkpoint_every=100,
+    )
 
     assert len(weights) == 4
+    assert saved_progress(tmp_path)["step"] == 16
     best = load_file(newest_checkpoint(tmp_path / "best") / "weights.safetensors")
     assert all(torch.equal(best[name], weight) for name, weight in weights[1].items())
 
@@ -299,15 +333,17 @@ def test_the_rate_rises_then_stays_then_falls_and_never_rises_again(num_steps):
 
 
 def test_a_run_that_was_stopped_counts_its_metrics_as_if_it_had_not_been(tmp_path):
-    run(Problem(), tmp_path / "whole", num_steps=50)
+    run(Problem(), tmp_path / "whole", num_steps=100)
     stopped = Problem()
-    stopped.stop_at = 30
+    stopped.stop_at = 70
     with pytest.raises(Stopped):
-        run(stopped, tmp_path / "parts", num_steps=50)
-    run(Problem(), tmp_path / "parts", num_steps=50)
+        run(stopped, tmp_path / "parts", num_steps=100, checkpoint_every=45)
+    run(Problem(), tmp_path / "parts", num_steps=100, checkpoint_every=45)
 
-    whole, parts = (
-        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[-1])
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
         for name in ("whole", "parts")
-    )
+    }
+    whole, parts = lines["whole"][-1], lines["parts"][-1]
+    assert [line["step"] for line in lines["parts"]] == [50, 100]
     assert parts["loss"] == pytest.approx(whole["loss"], abs=1e-4)
