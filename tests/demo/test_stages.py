@@ -111,3 +111,28 @@ def test_a_run_is_not_gone_on_with_under_another_seed(tmp_path):
 
     with pytest.raises(ValueError, match="a run of seed 3, not 5"):
         train_demo(tmp_path, seed=5, show_progress=False)
+
+
+def test_a_run_that_was_stopped_in_a_stage_ends_with_the_same_weights(tmp_path, monkeypatch):
+    """Among what must not happen twice: the warmed-up encoders are amplified once."""
+    stages = tuple(Stage(s.name, (PHASE,), 1e-3, warmup_steps=1) for s in STAGES)
+    tiny = {"phases": (PHASE,), "stages": stages, "is_compiled": False, "show_progress": False}
+
+    def stopping(stage, *args):
+        if stage.name == "distill":
+            raise KeyboardInterrupt
+        return drawing(stage, *args)
+
+    train_demo(tmp_path / "whole", **tiny)
+    monkeypatch.setattr("diekae_rag.demo.train.drawing", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_demo(tmp_path / "parts", **tiny)
+    monkeypatch.undo()
+    train_demo(tmp_path / "parts", **tiny)
+
+    for name in ("encoders", "encoders_distilled", "reader"):
+        whole, parts = (
+            load_file(tmp_path / run / "weights" / name / "model.safetensors")
+            for run in ("whole", "parts")
+        )
+        assert all(torch.equal(whole[key], parts[key]) for key in whole)
