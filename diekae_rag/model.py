@@ -96,8 +96,11 @@ class DiekaeModel:
             raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
         place = locate(name_or_path)
         load: Any = Encoders.from_pretrained  # transformers types it as if it gave one thing only
-        encoders, report = load(place.encoders, output_loading_info=True)
-        if wrong := sorted(map(str, report["missing_keys"] | report["unexpected_keys"])):
+        encoders, report = load(
+            place.encoders, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+        other_sizes = {key for key, *_ in report["mismatched_keys"]}
+        if wrong := sorted(report["missing_keys"] | report["unexpected_keys"] | other_sizes):
             raise ValueError(
                 f"the weights in {place.encoders} are not those its config.json describes: "
                 f"{', '.join(wrong[:5])}. Copy the folder again, or save the encoders anew."

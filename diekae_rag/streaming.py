@@ -16,6 +16,7 @@ from diekae_rag.stopping import Watch, hold_back, trim_at_stop
 __all__ = ["AnswerStream"]
 
 
+_NAME = "diekae-stream"
 _Run = Callable[[Callable[[Watch], None]], Answer]
 
 
@@ -40,7 +41,7 @@ class _Worker:
         self.closed = threading.Event()
         self.sent = ""
         # Not a daemon: one that still generates while the interpreter exits aborts the process.
-        self.thread = threading.Thread(target=self.work, name="diekae-stream")
+        self.thread = threading.Thread(target=self.work, name=_NAME)
         self.thread.start()
 
     def work(self) -> None:
@@ -60,6 +61,8 @@ class _Worker:
     def send(self, ids: Tensor) -> None:
         """Sends what can no longer change: no half characters, no beginning of a stop string."""
         assert self.watch is not None
+        if _is_exiting():
+            self.watch.cancelled.set()
         new: list[int] = []
         for token in ids[0, self.watch.prompt_length :].tolist():
             if token in self.ends:
@@ -79,6 +82,13 @@ class _Worker:
         if self.watch is not None:
             self.watch.cancelled.set()
         self.thread.join()
+
+
+def _is_exiting() -> bool:
+    """True while the interpreter waits for streams that nobody can read any more."""
+    main = threading.main_thread()
+    others = (t for t in threading.enumerate() if t is not main and not t.daemon)
+    return not main.is_alive() and all(thread.name == _NAME for thread in others)
 
 
 class AnswerStream(Iterator[str]):

@@ -47,7 +47,9 @@ def index(
     if chunk_overlap >= chunk_size:
         raise typer.BadParameter("--chunk-overlap must be below --chunk-size.")
     from diekae_rag.index import PassageIndex, read_documents
+    from diekae_rag.index.folder import check_target
 
+    check_target(index)  # before the work, not after it
     began = time.perf_counter()
     passages, skipped = read_documents(folder, chunk_size=chunk_size, chunk_overlap=chunk_overlap)
     _report_skipped(folder, skipped)

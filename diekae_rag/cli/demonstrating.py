@@ -35,7 +35,11 @@ def demo(
     The passages go through the encoders and never into the prompt; beside that, the same questions
     with the passages in the prompt, and with no knowledge at all.
     """
-    if context.invoked_subcommand is not None:
+    if (command := context.invoked_subcommand) is not None:
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        if given := [n for n, source in sources.items() if source and source.name == "COMMANDLINE"]:
+            option = "--json" if given[0] == "as_json" else f"--{given[0]}"
+            raise typer.BadParameter(f"put {option} after {command}.")
         return
     quiet_libraries()
     from diekae_rag.demo.show import demo_tables, run_demo

@@ -45,6 +45,8 @@ def one_line_error(result):
         ("eval", "--questions", "0"),
         ("eval", "--arm", "telepathy"),
         ("demo", "--questions", "0"),
+        ("demo", "--seed", "5", "train"),
+        ("demo", "--json", "train"),
         ("dance",),
     ],
 )
@@ -66,6 +68,15 @@ def test_a_folder_with_nothing_to_read_ends_with_1(run, tmp_path):
     result = run("index", tmp_path / "empty", tmp_path / "index")
     assert result.exit_code == 1
     assert "nothing to read" in one_line_error(result)
+
+
+def test_a_place_that_is_no_index_is_refused_before_the_work(run, documents, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("Dear")
+    result = run("index", documents, tmp_path / "mine")
+    assert result.exit_code == 1
+    assert "is not a passage index" in one_line_error(result)
+    assert "Embedding" not in result.stderr
 
 
 def test_a_missing_index_ends_with_1(run, tmp_path):

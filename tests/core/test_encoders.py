@@ -86,6 +86,15 @@ def test_weights_that_are_missing_are_an_error(make_model, tmp_path):
         DiekaeModel.from_pretrained(tmp_path / "a", base=model.base, tokenizer=model.tokenizer)
 
 
+def test_weights_of_another_size_than_the_config_says_are_an_error(model, tmp_path):
+    model.save_pretrained(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    (tmp_path / "a" / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+
+    with pytest.raises(ValueError, match=r"gate_proj.*Copy the folder again"):
+        DiekaeModel.from_pretrained(tmp_path / "a", base=model.base, tokenizer=model.tokenizer)
+
+
 def test_the_folder_holds_nothing_of_the_base_model(laid_out, tmp_path):
     laid_out.save_pretrained(tmp_path / "a")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -351,6 +353,25 @@ def test_a_loop_that_is_left_ends_the_generation(model, long_answer):
     watches[0].cancelled.set()
 
     assert is_over
+
+
+def test_a_program_ends_although_a_stream_was_left_half_read():
+    """The reader sends 20,000 tokens otherwise, which takes minutes."""
+    program = """
+from tests.conftest import build_base, build_encoders
+from diekae_rag import DiekaeModel
+from diekae_rag.demo.tokenizer import train_tokenizer
+tokenizer = train_tokenizer(seed=0, vocab_size=400)
+base = build_base(len(tokenizer))
+base.config.max_position_embeddings = 1 << 20
+stream = DiekaeModel(base, tokenizer, build_encoders()).stream("Who?", max_new_tokens=20_000)
+print(repr(next(stream)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout.strip()
 
 
 def test_a_stream_never_read_does_not_keep_others_waiting(model):
