@@ -101,9 +101,11 @@ class DiekaeConfig(PreTrainedConfig):
             raise ValueError(
                 f"unknown config field(s) {sorted(unknown)}; a config has {sorted(_OWN_FIELDS)}."
             )
+        if not isinstance(self.wording, dict | None):
+            raise ValueError(f"wording must be a mapping of templates, got {self.wording!r}.")
         self.wording = Wording(**(self.wording or {})).to_dict()
         if not isinstance(self.layers, list | tuple) or not all(
-            isinstance(layer, int) for layer in self.layers
+            type(layer) is int for layer in self.layers
         ):
             raise ValueError(f"layers must be a list of whole numbers, got {self.layers!r}.")
         self.layers = sorted(self.layers)
@@ -120,8 +122,8 @@ class DiekaeConfig(PreTrainedConfig):
                 f"0..{self.base_num_hidden_layers - 1} (base_num_hidden_layers)."
             )
         for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            if type(value := getattr(self, name)) is not int or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if not self.rope_theta > 0:
             raise ValueError(f"rope_theta must be above 0, got {self.rope_theta}.")
         for name in ("rms_norm_eps", "initializer_range"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,9 +15,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 
 from diekae_rag.answers import FinishReason
 from diekae_rag.prompting import Wording, decode
-from diekae_rag.stopping import Watch, check_stop, trim_at_stop
+from diekae_rag.stopping import Watch, check_stop, stop_tokens, trim_at_stop
 
 __all__ = ["GenerationOptions", "end_tokens", "finish_row"]
+
+_COUNTS = ("max_new_tokens", "num_beams", "num_return_sequences", "batch_size")
+_LIMITS = ("top_k", "prefill_chunk_size", "prompt_lookup_num_tokens")
+_OWN = {"max_new_tokens", "num_beams", "num_return_sequences", "use_cache", "transformers_version"}
+_NEUTRAL = {"length_penalty": 1.0, "early_stopping": False}
+_DRAWING = threading.Lock()  # torch draws from one generator for the whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,8 @@ class GenerationOptions:
         temperature: 0 is greedy; above, tokens are drawn.
         top_p: Draw from the likeliest tokens that make up this share.
         top_k: Draw from this many of the likeliest.
-        seed: Makes drawing repeatable; nothing else in the process is disturbed.
+        seed: Makes drawing repeatable, as long as no other code draws from torch's generator
+            meanwhile; afterwards that generator is where it was.
         num_beams: Beam search with this many beams.
         num_return_sequences: Answers per prompt.
         repetition_penalty: Above 1 makes repeating less likely.
@@ -40,7 +48,8 @@ class GenerationOptions:
         batch_size: Prompts that are run side by side.
 
     Raises:
-        ValueError: A value that cannot be.
+        TypeError: A value of another type.
+        ValueError: A value, or two together, that cannot be.
     """
 
     max_new_tokens: int = 64
@@ -59,12 +68,17 @@ class GenerationOptions:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("max_new_tokens", "num_beams", "num_return_sequences", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("top_k", "prefill_chunk_size", "prompt_lookup_num_tokens"):
-            if (value := getattr(self, name)) is not None and value < 1:
+        for name in (*_COUNTS, *_LIMITS, "seed"):
+            value = getattr(self, name)
+            if value is None and name not in _COUNTS:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, got {value!r}.")
+            if name != "seed" and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
+        for name in ("temperature", "top_p", "repetition_penalty"):
+            if not isinstance(value := getattr(self, name), int | float | None):
+                raise TypeError(f"{name} must be a number, got {value!r}.")
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be 0 (greedy) or above, got {self.temperature}.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -77,6 +91,22 @@ class GenerationOptions:
             raise ValueError(
                 "prompt_lookup_num_tokens takes guesses back out of the cache: use_cache=False "
                 "leaves none."
+            )
+        if self.prompt_lookup_num_tokens is not None and self.num_return_sequences > 1:
+            raise ValueError("prompt_lookup_num_tokens gives one answer to a prompt.")
+        if self.prompt_lookup_num_tokens is not None and self.cache_implementation == "static":
+            raise ValueError(
+                "prompt_lookup_num_tokens guesses beyond the end of a static cache; use a dynamic "
+                "one."
+            )
+        if not self.use_cache and (self.cache_implementation or self.prefill_chunk_size):
+            raise ValueError(
+                "cache_implementation and prefill_chunk_size say how to cache: they need use_cache."
+            )
+        if 1 < self.num_beams < self.num_return_sequences:
+            raise ValueError(
+                f"num_return_sequences must be at most num_beams={self.num_beams}, "
+                f"got {self.num_return_sequences}."
             )
         if self.temperature == 0 and (self.top_p is not None or self.top_k is not None):
             raise ValueError("top_p and top_k choose what to draw from: set a temperature too.")
@@ -111,6 +141,12 @@ class GenerationOptions:
         given = {name: value for name, value in options.items() if value is not None}
         return cls(**{**given, "stop": check_stop(given.get("stop"))})
 
+    def for_batch(self, first: int) -> GenerationOptions:
+        """The same for the batch that begins with prompt ``first``: it must not draw alike."""
+        if self.seed is None or first == 0:
+            return self
+        return replace(self, seed=(self.seed + first * 0x9E3779B97F4A7C15) % (1 << 63))
+
     def run(
         self,
         base: PreTrainedModel,
@@ -121,22 +157,22 @@ class GenerationOptions:
     ) -> Tensor:
         """Calls the base model's own ``generate``; gives prompt and new tokens, ``[B, T]``."""
         sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
-        sampling["temperature"] = self.temperature if self.temperature > 0 else None
+        sampling["temperature"] = float(self.temperature) if self.temperature > 0 else None
         sampling["top_p"], sampling["top_k"] = self.top_p, self.top_k
         optional = {
             name: getattr(self, name)
-            for name in (
-                "repetition_penalty",
-                "cache_implementation",
-                "prefill_chunk_size",
-                "prompt_lookup_num_tokens",
-            )
+            for name in ("cache_implementation", "prefill_chunk_size", "prompt_lookup_num_tokens")
             if getattr(self, name) is not None
         }
-        pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer, base)
+        if self.repetition_penalty is not None:
+            optional["repetition_penalty"] = float(self.repetition_penalty)
+        pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer, base, self.stop)
         seeded = self.seed is not None
         devices = [input_ids.device] if input_ids.device.type == "cuda" else []
-        with torch.random.fork_rng(devices) if seeded else nullcontext():
+        with (
+            _DRAWING if self.temperature > 0 else nullcontext(),
+            torch.random.fork_rng(devices) if seeded else nullcontext(),
+        ):
             if self.seed is not None:
                 torch.manual_seed(self.seed)
             generate: Any = base.generate
@@ -151,18 +187,34 @@ class GenerationOptions:
                 eos_token_id=ends or None,
                 stopping_criteria=StoppingCriteriaList([watch]),
                 disable_compile=True,
-                **sampling,
-                **optional,
+                **{**_taken_back(base), **sampling, **optional},
             )
         tokens: Tensor = output if isinstance(output, Tensor) else output.sequences
         return tokens
 
 
-def end_tokens(tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel) -> list[int]:
-    """What ends a sequence: the base model's own choice, or else its tokenizer's."""
+def _taken_back(base: PreTrainedModel) -> dict[str, Any]:
+    """What undoes the generation settings that a base model brings along; its tokens stay."""
+    own = cast(Any, base.generation_config).to_dict()
+    return {
+        name: _NEUTRAL.get(name)
+        for name, value in own.items()
+        if value is not None and name not in _OWN and not name.endswith("_token_id")
+    }
+
+
+def end_tokens(
+    tokenizer: PreTrainedTokenizerBase, base: PreTrainedModel, stops: Sequence[str] = ()
+) -> list[int]:
+    """What ends a sequence: the base model's own choice, or else its tokenizer's; and ``stops``.
+
+    Raises:
+        ValueError: A stop string has a special token inside.
+    """
     ends = getattr(base.generation_config, "eos_token_id", None)
     ends = ends if ends is not None else tokenizer.eos_token_id
-    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    own = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    return own + stop_tokens(tokenizer, stops)
 
 
 def finish_row(
@@ -173,7 +225,7 @@ def finish_row(
     stops: Sequence[str],
 ) -> tuple[str, int, FinishReason]:
     """From one row's new ids to its text, how many tokens it took, and why it ended."""
-    ends = set(end_tokens(tokenizer, base))
+    ends = set(end_tokens(tokenizer, base, stops))
     length = next((at for at, token in enumerate(row) if token in ends), None)
     ids = row if length is None else row[:length]
     text = wording.read_answer(decode(tokenizer, ids))

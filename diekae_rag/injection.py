@@ -105,10 +105,7 @@ class Injection:
             RuntimeError: The hooks are detached, or this thread has a call open already.
             ValueError: The mask has other rows than the knowledge.
         """
-        if not self.is_attached:
-            raise RuntimeError("the encoders are detached; build a new DiekaeModel to inject.")
-        if getattr(self._local, "call", None) is not None:
-            raise RuntimeError("this thread is injecting already; calls cannot be nested.")
+        self._check_free()
         if prompt_mask.shape[0] != knowledge.mask.shape[0]:
             raise ValueError(
                 f"prompt_mask has {prompt_mask.shape[0]} rows and the knowledge "
@@ -126,12 +123,22 @@ class Injection:
 
         Args:
             deltas: For each layer, ``[B, T, D]``, just as the base model is going to be called.
+
+        Raises:
+            RuntimeError: The hooks are detached, or this thread has a call open.
         """
+        self._check_free()
         self._local.given = dict(deltas)
         try:
             yield
         finally:
             self._local.given = None
+
+    def _check_free(self) -> None:
+        if not self.is_attached:
+            raise RuntimeError("the encoders are detached; build a new DiekaeModel to inject.")
+        if getattr(self._local, "call", None) is not None:
+            raise RuntimeError("this thread is injecting already; calls cannot be nested.")
 
     def _adding(self, layer: int) -> Any:
         """A hook that adds this layer's delta, as a new tensor."""

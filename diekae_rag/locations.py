@@ -63,6 +63,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Location:
             f"the weights that ship are not in {path.parent}; reinstall the package, or make them "
             "with: diekae demo train"
         )
-    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+    is_path = not isinstance(name_or_path, str) or path.is_absolute() or name.startswith(".")
+    if is_path or name.count("/") != 1 or path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path} and it is no hub id (owner/name).")
     return Location(name, None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, overload
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -69,6 +71,8 @@ class DiekaeModel:
         self.injection = Injection(base, encoders)
         self.wording = Wording(**(encoders.config.wording or {}))
         self._lock = threading.RLock()
+        # The hooks hold the encoders: with the model gone, they would stay as long as the base.
+        weakref.finalize(self, self.injection.detach).atexit = False
 
     @classmethod
     def from_pretrained(
@@ -94,11 +98,21 @@ class DiekaeModel:
         """
         if base is not None and base_options:
             raise TypeError(f"base is loaded already; {sorted(base_options)} came too late.")
+        if "revision" in base_options:
+            raise TypeError(
+                "the base model's revision is the one that the encoders' config names; to use "
+                "another, load the base yourself and pass base=."
+            )
         place = locate(name_or_path)
         load: Any = Encoders.from_pretrained  # transformers types it as if it gave one thing only
-        encoders, report = load(
-            place.encoders, output_loading_info=True, ignore_mismatched_sizes=True
-        )
+        try:
+            encoders, report = load(
+                place.encoders, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+        except SafetensorError as error:
+            raise ValueError(
+                f"the weights in {place.encoders} are damaged ({error}); copy the folder again."
+            ) from error
         other_sizes = {key for key, *_ in report["mismatched_keys"]}
         if wrong := sorted(report["missing_keys"] | report["unexpected_keys"] | other_sizes):
             raise ValueError(
@@ -125,13 +139,18 @@ class DiekaeModel:
             self.encoders.save_pretrained(temporary)
             if loaded and (not named or named.startswith(".")):
                 saved = DiekaeConfig.from_pretrained(temporary)
-                saved.base_model_name_or_path = loaded
+                is_folder = os.path.isdir(loaded)
+                saved.base_model_name_or_path = os.path.realpath(loaded) if is_folder else loaded
                 saved.base_model_revision = getattr(self.base.config, "_commit_hash", None)
                 saved.save_pretrained(temporary)
 
     def detach(self) -> None:
-        """Takes the hooks off the base model; this object can then only stuff."""
-        self.injection.detach()
+        """Takes the hooks off the base model, once no answer is under way.
+
+        This object can then only stuff.
+        """
+        with self._lock:
+            self.injection.detach()
 
     @property
     def device(self) -> torch.device:
@@ -229,7 +248,7 @@ class DiekaeModel:
         def run(watch: Callable[[Watch], None]) -> Answer:
             return self._run([request], mode, settings, watch)[0]
 
-        ends = end_tokens(self.tokenizer, self.base)
+        ends = end_tokens(self.tokenizer, self.base, settings.stop)
         return AnswerStream(run, self.tokenizer, self.wording, settings.stop, ends)
 
     @torch.no_grad()
@@ -248,6 +267,8 @@ class DiekaeModel:
             True
         """
         self._check(mode)
+        if not isinstance(answer, str):
+            raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
         continuation = self.wording.tokenize_answers(self.tokenizer, [answer])[0]
         settings = GenerationOptions(max_new_tokens=len(continuation))
         request = self._prepare(prompt, as_passages(passages), mode, settings)
@@ -280,7 +301,7 @@ class DiekaeModel:
     def _prepare(
         self, prompt: str, passages: list[Passage], mode: Mode, settings: GenerationOptions
     ) -> Request:
-        return prepare(
+        request = prepare(
             prompt,
             passages,
             mode,
@@ -289,6 +310,13 @@ class DiekaeModel:
             self.window,
             settings.max_new_tokens,
         )
+        largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)
+        if largest >= (count := input_embeddings(self.base).num_embeddings):
+            raise ValueError(
+                f"the tokenizer gives id {largest}, the base model has {count} embeddings; "
+                "pass the base model's own tokenizer."
+            )
+        return request
 
     def _answer(
         self,
@@ -302,10 +330,13 @@ class DiekaeModel:
             self._prepare(prompt, read, mode, settings)
             for prompt, read in zip(prompts, passages, strict=True)
         ]
+        end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
         answers = []
-        for first in range(0, len(requests), settings.batch_size):
-            batch = requests[first : first + settings.batch_size]
-            answers += self._run(batch, mode, settings)
+        # Guesses are verified for one prompt at a time.
+        size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
+        for first in range(0, len(requests), size):
+            batch = requests[first : first + size]
+            answers += self._run(batch, mode, settings.for_batch(first))
         return answers
 
     def _knowledge(self, requests: Sequence[Request]) -> Knowledge:

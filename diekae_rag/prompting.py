@@ -45,6 +45,8 @@ class Wording:
     def __post_init__(self) -> None:
         for name in ("passage", "prompt", "answer"):
             template = getattr(self, name)
+            if not isinstance(template, str):
+                raise ValueError(f"wording.{name} must be a text, got {template!r}.")
             if template.count(f"{{{name}}}") != 1:
                 raise ValueError(
                     f"wording.{name} must contain {{{name}}} exactly once, got {template!r}."

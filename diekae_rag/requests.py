@@ -105,7 +105,8 @@ def prepare(
     read = sum(map(len, encoded)) - len(start) * len(encoded) if encoded else len(stuffed)
     total = sum(map(len, whole))
     lost_to_encoders = total - read if mode in ("inject", "combine") else 0
-    lost_to_prompt = total - len(stuffed) if mode in ("stuff", "combine") else 0
+    offered = total if mode == "stuff" else sum(map(len, whole[: len(kept)]))
+    lost_to_prompt = offered - len(stuffed) if mode in ("stuff", "combine") else 0
     if lost_to_encoders > 0:
         warn(
             f"the passages were truncated by {lost_to_encoders} of {total} tokens: encoders read "

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 from diekae_rag.prompting import Wording, decode
 
-__all__ = ["Watch", "check_stop", "hold_back", "trim_at_stop"]
+__all__ = ["Watch", "check_stop", "hold_back", "stop_tokens", "trim_at_stop"]
 
 
 def check_stop(stop: Sequence[str] | str | None) -> list[str]:
@@ -34,6 +34,22 @@ def check_stop(stop: Sequence[str] | str | None) -> list[str]:
         if not item:
             raise ValueError("a stop string is empty; leave it out, or give it characters.")
     return stops
+
+
+def stop_tokens(tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> list[int]:
+    """Ids of the stop strings that are special tokens, which no text ever shows.
+
+    Raises:
+        ValueError: A stop string has a special token among other characters: it would never come.
+    """
+    special = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+    for stop in stops:
+        if inside := [token for token in special if token in stop and token != stop]:
+            raise ValueError(
+                f"the stop string {stop!r} has the special token {inside[0]!r} among other "
+                "characters, which never come together; give each by itself."
+            )
+    return [special[stop] for stop in stops if stop in special]
 
 
 def trim_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
@@ -84,22 +100,29 @@ class Watch(StoppingCriteria):
         self.stops, self.on_token = list(stops), on_token
         self.cancelled = threading.Event()
         self.first_token_at: float | None = None
+        self._seen = prompt_length  # several tokens may come at once, with prompt lookup
         # A stop string of n characters lies within n tokens, and a character in at most 4 bytes.
         self._tail = 4 * max(map(len, self.stops), default=0) + 8
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
         """``[B]`` bool, true for rows that are done."""
         if self.first_token_at is None:
+            if input_ids.is_cuda:
+                torch.cuda.synchronize(input_ids.device)
             self.first_token_at = time.perf_counter()
         if self.on_token is not None:
             self.on_token(input_ids)
         done = torch.full((input_ids.shape[0],), self.cancelled.is_set(), device=input_ids.device)
         if self.stops and not self.cancelled.is_set():
-            first = max(self.prompt_length, input_ids.shape[1] - self._tail)
-            tails = input_ids[:, first:]
-            for row, ids in enumerate(tails.tolist()):
-                text = decode(self.tokenizer, ids)
-                if first == self.prompt_length:
-                    text = self.wording.read_answer(text)
-                done[row] = any(stop in text for stop in self.stops)
+            seen, self._seen = self._seen, input_ids.shape[1]
+            first = max(self.prompt_length, min(seen, self._seen) - self._tail)
+            for row, ids in enumerate(input_ids[:, first:].tolist()):
+                if self._has_stop(decode(self.tokenizer, ids)):  # perhaps in what the wording adds
+                    new = input_ids[row, self.prompt_length :].tolist()
+                    done[row] = self._has_stop(
+                        self.wording.read_answer(decode(self.tokenizer, new))
+                    )
         return done
+
+    def _has_stop(self, text: str) -> bool:
+        return any(stop in text for stop in self.stops)

@@ -81,7 +81,8 @@ class _Worker:
         self.closed.set()
         if self.watch is not None:
             self.watch.cancelled.set()
-        self.thread.join()
+        if self.thread is not threading.current_thread():  # else it was collected in there
+            self.thread.join()
 
 
 def _is_exiting() -> bool:

@@ -173,12 +173,17 @@ def test_a_choice_that_does_not_exist_is_refused_and_told_which_do(field):
             {"initializer_range": -0.1},
         ),
         {"wording": {"passage": "no placeholder"}},
+        {"wording": {"passage": 5}},
+        {"wording": "x"},
+        {"layers": [True, False]},
+        {"max_passage_tokens": "64"},
+        {"hidden_size": 16.0},
         {"wording": {"prompt": "{prompt}{prompt}"}},
     ],
     ids=str,
 )
 def test_a_shape_that_cannot_be_is_refused(wrong):
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         DiekaeConfig(**{**SMALL, **wrong})
 
 

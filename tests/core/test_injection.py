@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from diekae_rag import DiekaeModel, Encoders
-from diekae_rag.states import Knowledge
+from diekae_rag.states import Knowledge, gather_knowledge
 
 EVERY_LAYOUT = list(
     itertools.product(
@@ -335,7 +335,7 @@ def test_a_bf16_base_runs(base, tokenizer, laid_out, questions, sources):
     nothing = model.score(questions[0], "Kolwick")
 
     assert len(answers) == 3
-    assert injected != pytest.approx(nothing, abs=0.1)
+    assert injected != pytest.approx(nothing, abs=0.01)
 
 
 def test_a_bf16_base_with_massive_activations_is_accepted(base, tokenizer, laid_out):
@@ -358,3 +358,16 @@ def test_encoders_for_another_shape_are_refused_and_leave_no_hooks(base, make_mo
 
     assert str(getattr(base.config, field.removeprefix("base_"))) in str(error.value)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in base.modules())
+
+
+def test_given_deltas_are_not_lost_in_silence(model):
+    with pytest.raises(RuntimeError, match="nested"), _anything(model), model.injection.adding({}):
+        pass
+    model.detach()
+    with pytest.raises(RuntimeError, match="detached"), model.injection.adding({}):
+        pass
+
+
+def _anything(model):
+    knowledge = gather_knowledge(model.encode([[5]]), [[0]], [1])
+    return model.injection.call(knowledge, torch.ones(1, 3))

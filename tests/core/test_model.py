@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import LlamaForCausalLM
 
-from diekae_rag import Answer, DiekaeError, Passage, PromptTooLongError
+from diekae_rag import Answer, DiekaeError, DiekaeModel, Passage, PromptTooLongError
 
 ANY_TEXT = st.text(max_size=80) | st.text(st.characters(categories=["Cs", "Cc", "So", "Lo", "Zs"]))
 HOSTILE = st.sampled_from(
@@ -160,14 +166,175 @@ def test_after_detaching_only_what_needs_no_encoder_goes_on(laid_out, mode):
         assert laid_out.generate("Who?", PASSAGES, mode, max_new_tokens=3).text == answer
 
 
-def test_the_base_models_own_generation_settings_do_not_leak_in(base, model):
-    greedy = model.generate("Who?", PASSAGES, max_new_tokens=6).text
-    base.generation_config.do_sample = True
-    base.generation_config.temperature = 5.0
-    base.generation_config.top_p = 0.9
-    base.generation_config.num_beams = 2
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True, "temperature": 5.0, "top_p": 0.9, "num_beams": 2},
+        {"repetition_penalty": 1.7},
+        {"no_repeat_ngram_size": 1},
+        {"suppress_tokens": list(range(5, 200))},
+        {"sequence_bias": [[[9], 50.0]]},
+        {"min_p": 0.9},
+        {"max_time": 1e-9},
+        {"stop_strings": ["a"]},
+        {"cache_implementation": "quantized"},
+        {"guidance_scale": 3.0},
+        {"length_penalty": 9.0, "early_stopping": True},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"temperature": 0.8, "seed": 1}, {"num_beams": 2}],
+    ids=["greedy", "drawn", "beams"],
+)
+def test_the_base_models_own_generation_settings_do_not_leak_in(base, model, settings, options):
+    before = model.generate("Who?", PASSAGES, max_new_tokens=6, **options)
+    base.generation_config.update(**settings)
 
-    assert model.generate("Who?", PASSAGES, max_new_tokens=6).text == greedy
+    after = model.generate("Who?", PASSAGES, max_new_tokens=6, **options)
+
+    assert after.text == before.text
+    assert after.usage.new_tokens == before.usage.new_tokens
+
+
+def test_answers_drawn_in_several_batches_are_not_drawn_alike(model):
+    prompts = ["Who?"] * 4
+    options = {"temperature": 1.0, "seed": 3, "max_new_tokens": 12, "batch_size": 2}
+
+    texts = [a.text for a in model.generate(prompts, [PASSAGES] * 4, **options)]
+
+    assert texts[:2] != texts[2:]
+    assert texts == [a.text for a in model.generate(prompts, [PASSAGES] * 4, **options)]
+
+
+def test_two_models_that_draw_at_once_are_each_repeatable(base, tokenizer, model):
+    other = LlamaForCausalLM(base.config).eval()
+    other.load_state_dict(base.state_dict())
+    models = [model, DiekaeModel(other, tokenizer, copy.deepcopy(model.encoders))]
+    options = {"temperature": 1.0, "seed": 3, "max_new_tokens": 15}
+
+    def ask(model):
+        return model.generate("Who?", PASSAGES, **options).text
+
+    expected = [ask(model) for model in models]
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(4):
+            assert list(threads.map(ask, models)) == expected
+
+
+def test_detaching_waits_for_the_answer_that_is_under_way(make_model):
+    model = make_model()
+    whole = model.generate("Who?", PASSAGES, max_new_tokens=30).text
+    stream = model.stream("Who?", PASSAGES, max_new_tokens=30)
+    first = next(stream)
+
+    model.detach()
+
+    assert first + "".join(stream) == whole
+
+
+def test_a_model_that_is_gone_takes_its_encoders_and_hooks_along(base, tokenizer, model):
+    model.detach()
+    again = DiekaeModel(base, tokenizer, copy.deepcopy(model.encoders))
+    encoders = weakref.ref(again.encoders)
+
+    del again
+    gc.collect()
+
+    assert encoders() is None
+    assert not base.get_decoder()._forward_pre_hooks
+
+
+def test_prompt_lookup_takes_a_list_one_by_one(model):
+    options = {"max_new_tokens": 8, "prompt_lookup_num_tokens": 2}
+
+    several = model.generate(["Who?", "Where is it?"], [PASSAGES, PASSAGES], **options)
+
+    assert [a.text for a in several] == [
+        model.generate(prompt, PASSAGES, **options).text for prompt in ("Who?", "Where is it?")
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_new_tokens": 2.5}, {"max_new_tokens": "5"}, {"seed": "a"}, {"temperature": "hot"}],
+    ids=str,
+)
+def test_an_option_of_another_type_is_refused_by_name(model, options):
+    with pytest.raises(TypeError, match=next(iter(options))):
+        model.generate("Who?", PASSAGES, **options)
+
+
+def test_whole_numbers_may_stand_for_others(model):
+    given = {"temperature": 2, "repetition_penalty": 2, "seed": 0, "max_new_tokens": 4}
+
+    exact = {"temperature": 2.0, "repetition_penalty": 2.0, "seed": 0, "max_new_tokens": 4}
+    assert model.generate("Who?", **given).text == model.generate("Who?", **exact).text
+
+
+@pytest.mark.parametrize("answer", [None, 5])
+def test_an_answer_that_is_no_text_is_refused(model, answer):
+    with pytest.raises(TypeError, match="an answer must be a str"):
+        model.score("Who?", answer)
+
+
+def test_the_tokenizer_of_a_larger_model_is_refused(make_model):
+    model = make_model()
+    model.base.resize_token_embeddings(50)
+
+    with pytest.raises(ValueError, match="the base model's own tokenizer"):
+        model.generate("Who was it, and where?", PASSAGES)
+
+
+def test_a_revision_of_the_base_is_refused_by_name(tmp_path):
+    with pytest.raises(TypeError, match="pass base="):
+        DiekaeModel.from_pretrained(tmp_path, revision="main")
+
+
+def test_weights_that_are_damaged_are_a_clear_error(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+
+    with pytest.raises(ValueError, match="damaged"):
+        DiekaeModel.from_pretrained(tmp_path, base=model.base, tokenizer=model.tokenizer)
+
+
+def test_a_base_loaded_from_a_relative_folder_is_found_from_elsewhere(
+    make_model, tokenizer, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    made = make_model()
+    made.base.save_pretrained("reader")
+    tokenizer.save_pretrained("reader")
+    base = LlamaForCausalLM.from_pretrained("./reader")
+    made.encoders.config.base_model_name_or_path = ""
+    DiekaeModel(base, tokenizer, made.encoders).save_pretrained("encoders")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    model = DiekaeModel.from_pretrained(tmp_path / "encoders")
+
+    assert model.generate("Who?", PASSAGES, max_new_tokens=3).usage.new_tokens == 3
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, as_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        DiekaeModel.from_pretrained(Path("other/a") if as_path else "runs/encodrs")
+
+
+def test_combining_blames_the_window_only_for_what_it_lost(make_model):
+    model = make_model(max_passages=1)
+
+    with pytest.warns(UserWarning, match="encoders read 1 passages") as seen:
+        model.generate("Who?", ["Ada.", "Olo.", "Bo."], "combine", max_new_tokens=1)
+
+    assert not any("positions left" in str(warning.message) for warning in seen)
 
 
 # --- what the base model reads
@@ -442,6 +609,12 @@ def test_an_unknown_option_is_refused_and_told_which_there_are(model, options):
         ),
         {"repetition_penalty": 0.0},
         {"prompt_lookup_num_tokens": 2, "use_cache": False},
+        {"prompt_lookup_num_tokens": 2, "cache_implementation": "static"},
+        {"prompt_lookup_num_tokens": 2, "num_return_sequences": 2, "temperature": 1.0},
+        {"cache_implementation": "static", "use_cache": False},
+        {"prefill_chunk_size": 2, "use_cache": False},
+        {"num_beams": 2, "num_return_sequences": 3, "temperature": 1.0},
+        {"stop": "so[SYS]"},
         pytest.param(
             {"prompt_lookup_num_tokens": 2, "num_beams": 2},
         ),

@@ -47,7 +47,7 @@ def play(base, tokenizer):
             text, used, reason = finish_row(ids[:count], tokenizer, base, wording, stops)
             return Answer(text, [], Usage(new_tokens=used, finish_reason=reason))
 
-        return AnswerStream(run, tokenizer, wording, stops, end_tokens(tokenizer, base))
+        return AnswerStream(run, tokenizer, wording, stops, end_tokens(tokenizer, base, stops))
 
     return start
 
@@ -145,6 +145,33 @@ def test_a_stop_string_that_ends_in_half_a_character_holds_its_beginning_back(pl
     stream = play(bytewise(tokenizer, "so Eé and more"), ["Eé"])
 
     assert "".join(stream) == stream.answer.text == "so "
+
+
+def test_a_special_token_can_be_a_stop(play, tokenizer):
+    ids = [*tokenizer("a b", add_special_tokens=False).input_ids, 4]  # [USR], which no text shows
+    stream = play([*ids, *ids], ["[USR]"])
+
+    text = "".join(stream)
+
+    assert text == "a b"
+    assert stream.answer.usage.new_tokens == len(ids)
+    assert stream.answer.usage.finish_reason == "stop"
+
+
+def test_a_stop_in_the_wording_before_a_long_answer_stops_nothing(play, tokenizer):
+    wording = Wording(answer="According to what was retrieved for this question, here: {answer}")
+    text = "According to what was retrieved for this question, here: it is so"
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+
+    assert "".join(play(ids, [":"], wording)) == "it is so"
+
+
+def test_a_stop_far_back_among_many_new_tokens_is_seen(tokenizer):
+    """Prompt lookup verifies many at once."""
+    watch = Watch(tokenizer, PLAIN, 1, ["q"])
+    new = tokenizer("q" + "a b c d " * 20, add_special_tokens=False).input_ids
+
+    assert watch(torch.tensor([[1, *new]]), None).all()
 
 
 def test_nothing_is_streamed_beyond_the_end_of_sequence(play, tokenizer):
@@ -372,6 +399,17 @@ print(repr(next(stream)))
     )
 
     assert done.stdout.strip()
+
+
+def test_a_stream_may_be_collected_in_its_own_worker(play, tokenizer):
+    stream = play([5, 6, 7], [])
+    worker = stream._worker
+    worker.thread.join()
+    worker.thread = threading.current_thread()  # where the collector happened to run
+
+    worker.close()
+
+    assert worker.closed.is_set()
 
 
 def test_a_stream_never_read_does_not_keep_others_waiting(model):
