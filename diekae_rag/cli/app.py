@@ -10,6 +10,7 @@ import typer
 import diekae_rag
 from diekae_rag.cli.asking import ask, index
 from diekae_rag.cli.console import show
+from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
 from diekae_rag.cli.evaluating import evaluate
 from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
@@ -28,6 +29,7 @@ app.add_typer(demo_app, name="demo")
 app.command()(index)
 app.command()(ask)
 app.command("eval")(evaluate)
+app.command()(convert)
 
 
 def _print_version(wanted: bool) -> None:

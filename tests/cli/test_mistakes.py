@@ -219,3 +219,11 @@ def test_the_program_stops_at_an_interrupt():
     program.send_signal(signal.SIGINT)
     output, errors = program.communicate(timeout=60)
     assert (program.returncode, output, errors) == (130, "", "")
+
+
+def test_a_file_that_is_no_checkpoint_ends_with_1(run, tmp_path):
+    (tmp_path / "x.pt").write_text("hello")
+    result = run("convert", tmp_path / "x.pt", tmp_path / "encoders")
+    assert result.exit_code == 1
+    assert "cannot be read" in one_line_error(result)
+    assert not (tmp_path / "encoders").exists()
