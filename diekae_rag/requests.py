@@ -20,7 +20,7 @@ from diekae_rag.passages import Passage
 from diekae_rag.prompting import Wording, start_tokens
 from diekae_rag.warning import warn
 
-__all__ = ["Request", "pad_left", "prepare"]
+__all__ = ["Request", "cut_passages", "encoder_texts", "pad_left", "prepare"]
 
 
 @dataclass(slots=True)
@@ -92,13 +92,8 @@ def prepare(
     stuffed: list[int] = []
     if mode in ("inject", "combine"):
         kept = kept[: config.max_passages]
-        limit = config.max_passage_tokens - len(start)
-        texts = whole[: len(kept)]
-        if any(len(text) > limit for text in texts):
-            texts = wording.tokenize_passages(tokenizer, [p.text for p in kept], limit)
-        encoded = [start + text[:limit] for text in texts]
-        if config.passage_attention == "joint" and texts:
-            encoded = [start + [token for text in texts for token in text[:limit]]]
+        texts = cut_passages([p.text for p in kept], tokenizer, config)
+        encoded = encoder_texts(texts, start, config)
     if mode in ("stuff", "combine"):
         stuffed, fitting = _fit(whole[: len(kept)], room)
         kept = kept if mode == "combine" else kept[:fitting]
@@ -128,6 +123,27 @@ def prepare(
         truncated_tokens=max(0, cut),
         dropped_passages=dropped if mode != "none" else 0,
     )
+
+
+def cut_passages(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, config: DiekaeConfig
+) -> list[list[int]]:
+    """Token ids of the passages that encoders read, as worded and cut where they are too long."""
+    wording, kept = Wording(**(config.wording or {})), texts[: config.max_passages]
+    limit = config.max_passage_tokens - len(start_tokens(tokenizer))
+    rows = wording.tokenize_passages(tokenizer, kept)
+    if any(len(row) > limit for row in rows):
+        rows = [row[:limit] for row in wording.tokenize_passages(tokenizer, kept, limit)]
+    return rows
+
+
+def encoder_texts(
+    passages: Sequence[list[int]], start: list[int], config: DiekaeConfig
+) -> list[list[int]]:
+    """What encoders read one by one: each passage from its start, or all of them as one text."""
+    if config.passage_attention == "joint" and passages:
+        return [start + [token for passage in passages for token in passage]]
+    return [start + passage for passage in passages]
 
 
 def _fit(passages: Sequence[list[int]], room: int) -> tuple[list[int], int]:

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.prompting import Wording, start_tokens
+from diekae_rag.requests import cut_passages, encoder_texts
 
 __all__ = [
     "ANSWER",
@@ -145,7 +146,7 @@ def pack_stuffed(
     wording, start = Wording(**(config.wording or {})), start_tokens(tokenizer)
     rows = []
     for episode in episodes:
-        passages = _passages(episode, tokenizer, wording, config, len(start))
+        passages = cut_passages(_readable(episode), tokenizer, config)
         knowledge = start + [token for passage in passages for token in passage]
         rows.append(_row(knowledge, [], episode, tokenizer, wording))
     return _pad(rows, length)
@@ -174,10 +175,7 @@ def pack_for_injection(
     starts: list[int] = []
     rows = []
     for episode in episodes:
-        passages = _passages(episode, tokenizer, wording, config, len(start))
-        read = [start + passage for passage in passages]
-        if config.passage_attention == "joint" and passages:
-            read = [start + [token for passage in passages for token in passage]]
+        read = encoder_texts(cut_passages(_readable(episode), tokenizer, config), start, config)
         numbers.append(list(range(len(texts), len(texts) + len(read))))
         texts += read
         is_joint = config.passage_attention == "joint"
@@ -209,17 +207,8 @@ def pack_for_injection(
 _Row = tuple[list[int], list[int], list[int], list[int]]
 
 
-def _passages(
-    episode: Episode,
-    tokenizer: PreTrainedTokenizerBase,
-    wording: Wording,
-    config: DiekaeConfig,
-    num_start: int,
-) -> list[list[int]]:
-    """Token ids of the passages that encoders read, cut where they would cut them."""
-    kept = [text for text in episode.passages if text.strip()][: config.max_passages]
-    limit = config.max_passage_tokens - num_start
-    return [row[:limit] for row in wording.tokenize_passages(tokenizer, kept, limit)]
+def _readable(episode: Episode) -> list[str]:
+    return [text for text in episode.passages if text.strip()]
 
 
 def _row(
