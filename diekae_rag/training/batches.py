@@ -131,6 +131,7 @@ def pack_stuffed(
     config: DiekaeConfig,
     *,
     length: int | None = None,
+    window: int | None = None,
 ) -> PackedBatch:
     """Lays out each episode in one row, its passages first.
 
@@ -139,6 +140,8 @@ def pack_stuffed(
         tokenizer: The base model's.
         config: Wording, and the limits beyond which passages are cut.
         length: T; the longest row decides when not given.
+        window: Positions of the base model; passages are cut where they and the longest question
+            take more.
 
     Raises:
         ValueError: A row is longer than ``length``.
@@ -148,7 +151,10 @@ def pack_stuffed(
     for episode in episodes:
         passages = cut_passages(_readable(episode), tokenizer, config)
         knowledge = start + [token for passage in passages for token in passage]
-        rows.append(_row(knowledge, [], episode, tokenizer, wording))
+        row = _row(knowledge, [], episode, tokenizer, wording)
+        if window is not None and (excess := 1 + max(row[1]) - window) > 0:
+            row = _row(knowledge[:-excess], [], episode, tokenizer, wording)
+        rows.append(row)
     return _pad(rows, length)
 
 
