@@ -11,15 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.demo.phases import Phase, draw_episodes, phase_at
 from diekae_rag.training.batches import Episode, Sizes, pack_for_injection, pack_stuffed
-from diekae_rag.training.objectives import Batch, Finetuning, Objective, Outputs, Warmup
+from diekae_rag.training.objectives import Batch
+from diekae_rag.training.stages import OBJECTIVES
 
-__all__ = ["OBJECTIVES", "STAGES", "Stage", "drawing"]
-
-OBJECTIVES: dict[str, type[Objective]] = {
-    "warmup": Warmup,
-    "distill": Outputs,
-    "finetune": Finetuning,
-}
+__all__ = ["STAGES", "Stage", "drawing"]
 
 
 @dataclass(frozen=True, slots=True)

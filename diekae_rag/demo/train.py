@@ -14,15 +14,13 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBas
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.demo.phases import Phase
 from diekae_rag.demo.reader import DEMO_WORDING, READER_PHASES, train_reader
-from diekae_rag.demo.stages import OBJECTIVES, STAGES, Stage, drawing
+from diekae_rag.demo.stages import STAGES, Stage, drawing
 from diekae_rag.demo.tokenizer import train_tokenizer
 from diekae_rag.encoders import Encoders
 from diekae_rag.files import new_folder, write_json
-from diekae_rag.injection import Injection
-from diekae_rag.training.frozen import FrozenBase
-from diekae_rag.training.loop import default_accelerator, train
-from diekae_rag.training.objectives import amplify
+from diekae_rag.training.loop import default_accelerator
 from diekae_rag.training.schedule import Schedule
+from diekae_rag.training.stages import StageRun, train_stages
 
 __all__ = ["build_encoders", "pack_weights", "train_demo", "train_encoders"]
 
@@ -67,36 +65,27 @@ def train_encoders(
     Returns:
         The encoders and the seconds each stage took.
     """
-    frozen = FrozenBase(base, is_compiled=is_compiled)
     encoders = build_encoders(base, seed)
     last = encoders.get_submodule(f"up.{encoders.config.layers[-1]}")
     # At zero the norm after it would see nothing, and its gradient would be without bound.
     nn.init.normal_(last.get_parameter("weight"), std=0.02)
-    seconds: dict[str, float] = {}
-    for stage in stages:
-        injection = Injection(base, encoders)
-        draw = drawing(stage, tokenizer, encoders.config, seed)
-        build = OBJECTIVES[stage.name]
-        objective = build(frozen, encoders, injection, is_compiled=is_compiled)
-        try:
-            seconds[stage.name] = train(
-                stage.name,
-                objective,
-                draw,
-                Schedule(
-                    stage.num_steps, stage.learning_rate, stage.warmup_steps, optimizer="muon"
-                ),
-                folder / stage.name,
-                accelerator=accelerator,
-                show_progress=show_progress,
-            )
-            if stage.name == "warmup":
-                amplify(objective, draw(stage.num_steps).to(accelerator.device))
-        finally:
-            injection.detach()
-        with new_folder(folder / stage.name / "encoders") as temporary:
-            encoders.save_pretrained(temporary)
-    nn.Module.eval(encoders)
+    runs = [
+        StageRun(
+            stage.name,
+            drawing(stage, tokenizer, encoders.config, seed),
+            Schedule(stage.num_steps, stage.learning_rate, stage.warmup_steps, optimizer="muon"),
+        )
+        for stage in stages
+    ]
+    seconds = train_stages(
+        base,
+        encoders,
+        runs,
+        folder,
+        accelerator,
+        is_compiled=is_compiled,
+        show_progress=show_progress,
+    )
     return encoders, seconds
 
 

@@ -119,9 +119,14 @@ def test_a_run_that_was_stopped_in_a_stage_ends_with_the_same_weights(tmp_path, 
     tiny = {"phases": (PHASE,), "stages": stages, "is_compiled": False, "show_progress": False}
 
     def stopping(stage, *args):
-        if stage.name == "distill":
-            raise KeyboardInterrupt
-        return drawing(stage, *args)
+        draw = drawing(stage, *args)
+
+        def stopped(number):
+            if stage.name == "distill" and number == 1:
+                raise KeyboardInterrupt
+            return draw(number)
+
+        return stopped
 
     train_demo(tmp_path / "whole", **tiny)
     monkeypatch.setattr("diekae_rag.demo.train.drawing", stopping)
