@@ -48,7 +48,7 @@ STAGES = (
         warmup_steps=100,
     ),
     Stage("distill", (_long(150),), 5e-4),
-    Stage("finetune", (_long(600),), 5e-4),
+    Stage("finetune", (_long(300),), 5e-4),
 )
 """Warm-up first: without it no copying appears, whatever the later stages do."""
 
