@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import BaseLLM, LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
+from langchain_core.prompt_values import PromptValue, StringPromptValue
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field, field_validator
 
@@ -51,9 +53,12 @@ class LLMWithDocuments(BaseLLM, ABC):
         """Documents as text for a prompt's context, as in ``retriever | llm.format_docs``."""
         return self.wire.wrap(to_passages(documents))
 
-    def attach_documents(self, prompt: str, documents: Iterable[DocumentLike]) -> str:
+    def attach_documents(
+        self, prompt: LanguageModelInput, documents: Iterable[DocumentLike]
+    ) -> str:
         """A prompt that carries documents: the same as to pass them beside it."""
-        return self.wire.attach(prompt, to_passages(documents))
+        text = self._convert_input(prompt).to_string()
+        return self.wire.attach(text, to_passages(documents))
 
     def generate(
         self,
@@ -82,6 +87,28 @@ class LLMWithDocuments(BaseLLM, ABC):
         llm, run = self._with_options(kwargs)
         folded = self._fold(prompts, documents)
         return await super(LLMWithDocuments, llm).agenerate(folded, stop, callbacks, **run)
+
+    def generate_prompt(
+        self,
+        prompts: list[PromptValue],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As ``generate``, with the documents that messages carry."""
+        carrying = [self._convert_input(prompt) for prompt in prompts]
+        return super().generate_prompt(carrying, stop, callbacks, **kwargs)
+
+    async def agenerate_prompt(
+        self,
+        prompts: list[PromptValue],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As ``generate_prompt``; the model works in a thread."""
+        carrying = [self._convert_input(prompt) for prompt in prompts]
+        return await super().agenerate_prompt(carrying, stop, callbacks, **kwargs)
 
     def batch(
         self,
@@ -126,6 +153,22 @@ class LLMWithDocuments(BaseLLM, ABC):
     ) -> AsyncIterator[str]:
         """As ``stream``; the model works in a thread."""
         return super().astream(self._fold_inputs([input], documents)[0], config, **kwargs)
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        """A prompt that carries what its messages brought, the last message's documents first.
+
+        Those of an ``AIMessage`` are what another model says it answered from, and stay aside.
+        """
+        value = super()._convert_input(model_input)
+        passages = [
+            passage
+            for message in reversed(value.to_messages())
+            if not isinstance(message, AIMessage)
+            for passage in to_passages(message.additional_kwargs.get("documents"))
+        ]
+        if not passages:
+            return value
+        return StringPromptValue(text=self.wire.attach(value.to_string(), passages))
 
     def _fold(self, prompts: list[str], documents: DocumentsLike) -> list[str]:
         if documents is None or not isinstance(prompts, list):

@@ -45,7 +45,7 @@ def create_diekae_documents_chain(
         return reader.format_docs([])
 
     def attach_documents(inputs: dict[str, Any]) -> str:
-        return reader.attach_documents(inputs["prompt"].to_string(), inputs["documents"])
+        return reader.attach_documents(inputs["prompt"], inputs["documents"])
 
     question = RunnablePassthrough.assign(**{document_variable_name: no_documents}) | prompt
     both: dict[str, Any] = {"prompt": question, "documents": itemgetter(document_variable_name)}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from safetensors.torch import save
+from transformers import PreTrainedModel
 
 from diekae_rag import DiekaeModel, Encoders
 
-__all__ = ["find_engine", "fingerprint"]
+__all__ = ["find_engine", "fingerprint", "identify_base"]
 
 _LOADED: WeakKeyDictionary[DiekaeModel, str] = WeakKeyDictionary()
 _FINGERPRINTS: WeakKeyDictionary[Encoders, tuple[int, str]] = WeakKeyDictionary()
+_OBJECTS: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 def find_engine(engine: Any, model: str) -> DiekaeModel:
@@ -57,3 +60,30 @@ def fingerprint(encoders: Encoders) -> str:
             digest.update(save({name: tensor.contiguous()}))
         known = _FINGERPRINTS[encoders] = (version, digest.hexdigest()[:16])
     return known[1]
+
+
+def identify_base(base: PreTrainedModel) -> dict[str, Any]:
+    """Tells base models apart, in JSON values.
+
+    Alike in every process, where a name says which weights these are. A base model without a name
+    is like no other, and so is one with PEFT adapters, whose names do not say what they hold.
+    Weights that changed after loading, as where adapters were merged into them, are not noticed.
+    """
+    config, adapters = base.config, sorted(getattr(base, "peft_config", None) or {})
+    is_known = bool(config.name_or_path) and not adapters
+    return {
+        "name": config.name_or_path or "",
+        "object": None if is_known else _OBJECTS.setdefault(base, secrets.token_hex(8)),
+        "revision": getattr(config, "_commit_hash", None),
+        "dtype": str(base.dtype),
+        "quantization": config.to_dict().get("quantization_config"),
+        "adapters": adapters,
+        "active_adapters": _active_adapters(base) if adapters else [],
+    }
+
+
+def _active_adapters(base: PreTrainedModel) -> list[str]:
+    """What ``set_adapter`` and ``disable_adapters`` last left switched on."""
+    layers: list[Any] = [module for module in base.modules() if hasattr(module, "merged_adapters")]
+    used = [layer.active_adapters for layer in layers if not layer.disable_adapters]
+    return sorted(set().union(*used))

@@ -18,13 +18,14 @@ from diekae_rag.generation import GenerationOptions
 from diekae_rag.stopping import check_stop
 from diekae_rag.streaming import AnswerStream
 from langchain_diekae.calls import LLMWithDocuments
-from langchain_diekae.engines import find_engine, fingerprint
+from langchain_diekae.engines import find_engine, fingerprint, identify_base
 from langchain_diekae.results import to_last_chunk, to_result
 
 __all__ = ["DiekaeLLM"]
 
 _RUN_ARGUMENTS = {"tags", "metadata", "run_name", "run_id"}
 _OPTIONS = {item.name for item in fields(GenerationOptions)} - {"stop"}
+_OPTIONAL = {item.name for item in fields(GenerationOptions) if item.default is None}
 
 
 class DiekaeLLM(LLMWithDocuments):
@@ -32,10 +33,13 @@ class DiekaeLLM(LLMWithDocuments):
 
     ``documents`` is a keyword of every call (``invoke``, ``stream``, ``batch``, ``generate`` and
     their async forms) and of ``bind``: a list of ``Document``, ``Passage``, ``str`` or mapping with
-    ``"text"``, or for several prompts a list of such lists. They travel inside the prompt string
-    until it is answered, so that a cache of answers tells documents apart; callbacks see that
-    string, the base model does not. The options below, and the others of ``GenerationOptions``, may
-    also be given per call; what does not exist raises.
+    ``"text"``, or for several prompts a list of such lists. Messages that are no answers may bring
+    more, as ``additional_kwargs["documents"]``: the call's come first, then those of the last
+    message, and so on back. All travel inside the prompt string until it is answered, so that a
+    cache of answers tells documents apart; callbacks see that string, the base model does not.
+
+    The options below, and the others of ``GenerationOptions``, may also be given per call, where
+    ``None`` unsets what can be unset (``top_k``, ...); what does not exist raises.
 
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
     (the documents used, with id, score and metadata; values that are not JSON as strings).
@@ -97,7 +101,9 @@ class DiekaeLLM(LLMWithDocuments):
                 f"unknown argument(s) {sorted(unknown)}; a call takes documents, mode, stop, "
                 f"{', '.join(sorted(_OPTIONS))}."
             )
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {
+            name: value for name, value in given.items() if value is not None or name in _OPTIONAL
+        }
         if not given:
             return self, run
         own = {name: value for name, value in given.items() if name in type(self).model_fields}
@@ -117,7 +123,7 @@ class DiekaeLLM(LLMWithDocuments):
         **kwargs: Any,
     ) -> LLMResult:
         llm, _ = self._with_options(kwargs)
-        taken = [self.wire.take(prompt) for prompt in prompts]
+        taken = [self.wire.take_all(prompt) for prompt in prompts]
         questions, passages = [text for text, _ in taken], [found for _, found in taken]
         answers = llm.engine.generate(questions, passages, llm.mode, **llm._settings(stop))
         return to_result(answers, len(prompts), self._model_name)
@@ -126,7 +132,7 @@ class DiekaeLLM(LLMWithDocuments):
         self, prompt: str, stop: list[str] | None, options: Mapping[str, Any]
     ) -> AnswerStream:
         llm, _ = self._with_options(options)
-        question, passages = self.wire.take(prompt)
+        question, passages = self.wire.take_all(prompt)
         stream = llm.engine.stream(question, passages, llm.mode, **llm._settings(stop))
         assert isinstance(stream, AnswerStream)
         return stream
@@ -175,7 +181,7 @@ class DiekaeLLM(LLMWithDocuments):
         """All that an answer depends on, besides the prompt: a cache's key."""
         return {
             "model": self.model,
-            "base": str(self.engine.base.config.name_or_path),
+            "base": identify_base(self.engine.base),
             "encoders": fingerprint(self.engine.encoders),
             "mode": self.mode,
             **self._settings(None),

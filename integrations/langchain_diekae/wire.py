@@ -103,6 +103,21 @@ class Wire:
             )
         return text, passages
 
+    def take_all(self, prompt: str) -> tuple[str, list[Passage]]:
+        """As ``take``, for the model that answers: nothing of a segment may be left to it.
+
+        Raises:
+            ValueError: A segment was cut or escaped, so that it is one no more.
+        """
+        text, passages = self.take(prompt)
+        if f"diekae:{self.nonce}" in text:
+            raise ValueError(
+                "documents in this prompt were altered on the way (cut, or escaped by a mustache "
+                "template: write {{{context}}}), and the base model would read them. Hand the "
+                "prompt on as it is, or pass the documents to the model with documents=."
+            )
+        return text, passages
+
     def _delimiters(self) -> tuple[str, str]:
         return f"[[diekae:{self.nonce}]]", f"[[/diekae:{self.nonce}]]"
 

@@ -30,6 +30,21 @@ async def collect(stream):
         return "".join([piece async for piece in stream])
 
 
+async def once(item):
+    yield item
+
+
+async def chunks(events):
+    async with aclosing(events):
+        async for event in events:
+            if event["event"] == "on_llm_stream":
+                yield event["data"]["chunk"]
+
+
+async def as_dict(pairs):
+    return {number: answer async for number, answer in pairs}
+
+
 # Every way in, as a function from a question and keyword arguments to the answer's text.
 WAYS = {
     "invoke": lambda llm, q, **kw: llm.invoke(q, **kw),
@@ -42,6 +57,14 @@ WAYS = {
         2
     ],
     "batch as completed": lambda llm, q, **kw: dict(llm.batch_as_completed([q], **kw))[0],
+    "abatch as completed": lambda llm, q, **kw: asyncio.run(
+        as_dict(llm.abatch_as_completed([q], **kw))
+    )[0],
+    "transform": lambda llm, q, **kw: "".join(llm.transform(iter([q]), **kw)),
+    "atransform": lambda llm, q, **kw: asyncio.run(collect(llm.atransform(once(q), **kw))),
+    "astream_events": lambda llm, q, **kw: asyncio.run(
+        collect(chunks(llm.astream_events(q, **kw)))
+    ),
     "generate": lambda llm, q, **kw: llm.generate([q], **kw).generations[0][0].text,
     "agenerate": lambda llm, q, **kw: asyncio.run(llm.agenerate([q], **kw)).generations[0][0].text,
 }

@@ -1,6 +1,7 @@
 """LangChain's cache of answers: never an answer from other passages, options or encoders."""
 
 import asyncio
+from copy import deepcopy
 
 import pytest
 import torch
@@ -103,6 +104,43 @@ def test_other_encoders_get_another_answer(make_model, cache):
 
     assert other != answer
     assert other == second.generate(QUESTION, ADA, max_new_tokens=8).text
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("", lambda base: base),
+        ("", lambda base: base.lm_head.weight.data.neg_()),
+        ("org/toy", lambda base: base.to(torch.bfloat16)),
+    ],
+    ids=["unnamed", "unnamed with other weights", "another dtype"],
+)
+def test_another_base_model_gets_its_own_answer(
+    base, make_model, tokenizer, cache, computed, name, change
+):
+    base.config.name_or_path = name
+    other = deepcopy(base)
+    change(other)
+    model = make_model()
+    beside = DiekaeModel(other, tokenizer, model.encoders)
+
+    for engine in (model, beside, model, beside):
+        DiekaeLLM(engine=engine, max_new_tokens=2).invoke(QUESTION, documents=ADA)
+
+    assert len(computed) == 2
+
+
+def test_the_same_named_base_model_loaded_again_shares_its_answers(
+    base, make_model, tokenizer, cache, computed
+):
+    base.config.name_or_path = "org/toy"
+    again = deepcopy(base)
+    model = make_model()
+
+    for engine in (model, DiekaeModel(again, tokenizer, model.encoders)):
+        DiekaeLLM(engine=engine, max_new_tokens=2).invoke(QUESTION, documents=ADA)
+
+    assert len(computed) == 1
 
 
 def test_a_fingerprint_tells_weights_apart_and_follows_training(make_model):

@@ -277,10 +277,3 @@ def test_a_hostile_passage_stays_a_passage(llm, make, text):
     answer = make(llm).invoke({"context": [document], "input": QUESTION})
 
     assert answer == llm.engine.generate(LEFT, [hostile], max_new_tokens=8).text
-
-
-def test_passages_wrapped_for_another_nonce_are_warned_about(llm):
-    other = DiekaeLLM(engine=llm.engine, nonce="other", max_new_tokens=2)
-
-    with pytest.warns(UserWarning, match="another nonce"):
-        other.invoke(f"{llm.format_docs(['a'])} {QUESTION}")
