@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.diekae.knowledge import read_context
 
 from diekae_rag import DiekaeModel
+from diekae_rag.prompting import Wording
 
 
 def texts(value, model: DiekaeModel) -> list[str]:
@@ -55,6 +56,8 @@ def test_a_paragraph_too_long_for_the_encoders_is_several_passages(model):
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=st.lists(st.text(max_size=20), min_size=15, max_size=40).map(" ".join))
+@example(text="x.y.z." * 40)
+@example(text="ab" * 100)
 def test_no_text_is_cut_and_no_word_is_lost(text, model):
     passages = texts(text, model)
     options = {"max_new_tokens": 1}
@@ -65,3 +68,17 @@ def test_no_text_is_cut_and_no_word_is_lost(text, model):
 
     assert answer.usage.truncated_tokens == 0
     assert "".join("".join(passages).split()) == "".join(text.split())
+
+
+def test_paragraphs_are_tokenized_together(model, monkeypatch):
+    calls = []
+    tokenize = Wording.tokenize_passages
+
+    def counting(*args):
+        calls.append(args)
+        return tokenize(*args)
+
+    monkeypatch.setattr(Wording, "tokenize_passages", counting)
+
+    assert len(texts("\n\n".join(f"Person {n}." for n in range(50)), model)) == 50
+    assert len(calls) <= 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 
 import pytest
@@ -12,21 +11,10 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts.default_prompts import DEFAULT_TEXT_QA_PROMPT
 from llama_index.core.schema import Document, NodeWithScore, TextNode
-from llama_index.llms.diekae import DiekaeLLM
 
 from diekae_rag import DiekaeError, Passage
 
 TEXT = "Ilma Bresk was born in Kolwick."
-
-
-def test_metadata_tells_the_truth(make_llm, model):
-    metadata = make_llm(model_name="tiny", max_new_tokens=7).metadata
-
-    assert metadata.context_window == model.window
-    assert metadata.num_output == 7
-    assert metadata.model_name == "tiny"
-    assert not metadata.is_chat_model
-    assert not metadata.is_function_calling_model
 
 
 @pytest.mark.parametrize(
@@ -177,35 +165,6 @@ def test_an_empty_prompt_is_a_clear_runtime_error(entry, llm):
 def test_a_conversation_without_messages_is_a_clear_error(llm):
     with pytest.raises(DiekaeError, match="prompt is empty"):
         llm.chat([])
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"max_new_tokens": 0}, {"mode": "x"}, {"stop": [""]}, {"options": {"x": 1}}, {"engine": "x"}],
-    ids=str,
-)
-def test_nonsense_is_refused_at_construction(fields, make_llm):
-    with pytest.raises((ValueError, TypeError)):
-        make_llm(**fields)
-
-
-def test_a_missing_folder_is_refused_at_construction(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        DiekaeLLM(model_name=str(tmp_path / "nothing"))
-
-
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, DiekaeLLM.model_copy])
-def test_copies_share_the_engine(copied, llm, question):
-    other = copied(llm)
-
-    assert other.engine is llm.engine
-    assert other.complete(question).text == llm.complete(question).text
-
-
-def test_the_engine_stays_out_of_what_is_serialized_or_printed(llm):
-    assert "engine" not in llm.to_dict()
-    assert "DiekaeModel" not in repr(llm)
-    assert json.dumps(llm.to_payload())
 
 
 def test_callbacks_see_one_call(make_llm, question):

@@ -12,7 +12,9 @@ from llama_index.core.extractors import (
     SummaryExtractor,
     TitleExtractor,
 )
+from llama_index.core.indices.document_summary.base import DEFAULT_SUMMARY_QUERY
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
+from llama_index.core.node_parser.relational.base_element import DEFAULT_SUMMARY_QUERY_STR
 from llama_index.core.postprocessor import LLMRerank
 from llama_index.core.prompts import PromptType, chat_prompts, default_prompts
 from llama_index.core.schema import Document, NodeWithScore, QueryBundle, TextNode
@@ -88,6 +90,8 @@ def test_building_a_summary_index_keeps_the_text_in_the_prompt(llm, spy):
         (chat_prompts.CHAT_CONTENT_CHOICE_SELECT_PROMPT, {"query_str": "?"}, False),
         (default_prompts.DEFAULT_REFINE_TABLE_CONTEXT_PROMPT, {"query_str": "?"}, False),
         (PromptTemplate("{context_str}", prompt_type="text_qa"), {"query_str": "?"}, True),
+        (default_prompts.DEFAULT_TEXT_QA_PROMPT, {"query_str": DEFAULT_SUMMARY_QUERY}, False),
+        (default_prompts.DEFAULT_TEXT_QA_PROMPT, {"query_str": DEFAULT_SUMMARY_QUERY_STR}, False),
     ],
 )
 def test_the_gate_goes_by_prompt_type_and_question(

@@ -76,3 +76,15 @@ def test_no_nodes_is_the_hosts_empty_response(llm, question):
 def test_another_model_is_refused():
     with pytest.raises(ValueError, match="needs a DiekaeLLM, got MockLLM"):
         DiekaeSynthesizer(MockLLM())
+
+
+@pytest.mark.parametrize("setting", [{"output_cls": TextNode}, {"multimodal": True}], ids=str)
+def test_what_it_could_not_honour_is_refused(setting, llm):
+    with pytest.raises(TypeError, match=next(iter(setting))):
+        DiekaeSynthesizer(llm, **setting)
+
+
+def test_what_it_says_of_nothing_may_be_chosen(llm, question):
+    synthesizer = DiekaeSynthesizer(llm, empty_response="I found nothing.")
+
+    assert str(synthesizer.synthesize(question, [])) == "I found nothing."

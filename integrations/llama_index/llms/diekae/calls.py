@@ -15,9 +15,9 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     MessageRole,
 )
-from llama_index.llms.diekae.knowledge import as_record
+from llama_index.llms.diekae.knowledge import Document, as_record, to_passages
 
-from diekae_rag import Answer, DiekaeError, DiekaeModel, Passage
+from diekae_rag import Answer, DiekaeError, DiekaeModel
 from diekae_rag.answers import Mode
 from diekae_rag.streaming import AnswerStream
 
@@ -37,25 +37,25 @@ def loud_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the engine is asked."""
+    """What the engine is asked. Contexts are taken apart by whoever answers, in its thread."""
 
     engine: DiekaeModel
     prompt: str
-    passages: list[Passage]
+    documents: list[Document]
     mode: Mode
     options: dict[str, Any]
 
     def answer(self) -> CompletionResponse:
         """The whole answer."""
         with loud_errors():
-            return _response(
-                self.engine.generate(self.prompt, self.passages, self.mode, **self.options)
-            )
+            passages = to_passages(self.documents, self.engine)
+            return _response(self.engine.generate(self.prompt, passages, self.mode, **self.options))
 
     def open(self) -> AnswerStream:
         """Begins to generate."""
         with loud_errors():
-            return self.engine.stream(self.prompt, self.passages, self.mode, **self.options)
+            passages = to_passages(self.documents, self.engine)
+            return self.engine.stream(self.prompt, passages, self.mode, **self.options)
 
 
 class Responses:

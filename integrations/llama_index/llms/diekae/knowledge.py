@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, TextBlock
-from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
+from llama_index.llms.diekae.splitting import paragraphs, split_long
 
 from diekae_rag import DiekaeModel, Passage
 from diekae_rag.passages import as_passage
-from diekae_rag.prompting import start_tokens
 
-__all__ = ["as_record", "read_context", "read_documents", "read_nodes", "text_of"]
+__all__ = [
+    "Context",
+    "Document",
+    "as_record",
+    "attached_documents",
+    "read_context",
+    "read_documents",
+    "read_nodes",
+    "text_of",
+    "to_passages",
+]
 
-_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
-# What SimpleDirectoryReader writes above a node's text, each key on a line of its own.
-_FILE_KEYS = (
-    "creation_date|file_name|file_path|file_size|file_type|last_accessed_date|"
-    "last_modified_date|page_label"
-)
-_FILE_LINE = re.compile(rf"({_FILE_KEYS}): (.*)")
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The value of a context variable, not yet taken apart.
+
+    That takes a tokenizer and time, and prompts are formatted on the event loop: it is left to
+    the thread that answers, see ``to_passages``.
+    """
+
+    value: Any
+
+
+Document = Passage | Context
+
+
+def to_passages(documents: Iterable[Document], engine: DiekaeModel) -> list[Passage]:
+    """The documents with every context among them taken apart.
+
+    Raises:
+        TypeError: A context that ``read_context`` cannot read.
+    """
+    return [
+        passage
+        for document in documents
+        for passage in (
+            read_context(document.value, engine) if isinstance(document, Context) else [document]
+        )
+    ]
 
 
 def read_context(value: Any, engine: DiekaeModel) -> list[Passage]:
@@ -44,17 +73,11 @@ def read_context(value: Any, engine: DiekaeModel) -> list[Passage]:
     Raises:
         TypeError: Something else, or a message that holds more than text.
     """
-    if isinstance(value, str):
-        return [piece for passage in _paragraphs(value) for piece in _pieces(passage, engine)]
-    if isinstance(value, ChatMessage):
-        return read_context(text_of(value), engine)
-    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        return [passage for item in value for passage in read_context(item, engine)]
-    raise TypeError(f"cannot read context from {type(value).__name__}; pass a str or a list.")
+    return split_long((p for text in _texts(value) for p in paragraphs(text)), engine)
 
 
-def read_documents(items: Any) -> list[Passage]:
-    """Passages from the ``documents`` a caller passed: each is one passage, as it is.
+def read_documents(items: Any) -> list[Document]:
+    """Documents as a caller passed them: each is one passage, as it is.
 
     Args:
         items: A list of ``Passage``, ``str``, mapping with ``"text"``, node, or node with score;
@@ -71,12 +94,27 @@ def read_documents(items: Any) -> list[Passage]:
         raise TypeError(
             f"documents must be a list, got one {type(items).__name__}; wrap it: documents=[...]."
         )
-    return [_read_document(item) for item in items]
+    return [item if isinstance(item, Context) else _read_document(item) for item in items]
+
+
+def attached_documents(messages: Sequence[ChatMessage]) -> list[Document]:
+    """What messages bring along in ``additional_kwargs["documents"]``.
+
+    The latest first: what does not fit the encoders is left out from the end.
+
+    Raises:
+        TypeError: As ``read_documents``.
+    """
+    return [
+        document
+        for message in reversed(messages)
+        for document in read_documents(message.additional_kwargs.get("documents"))
+    ]
 
 
 def read_nodes(nodes: Sequence[NodeWithScore], engine: DiekaeModel) -> list[Passage]:
     """Passages from retrieved nodes, without metadata lines; one too long becomes several."""
-    return [piece for node in nodes for piece in _pieces(_read_document(node), engine)]
+    return split_long(map(_read_document, nodes), engine)
 
 
 def text_of(message: ChatMessage) -> str:
@@ -98,6 +136,18 @@ def as_record(passage: Passage) -> dict[str, Any]:
     return {"id": passage.id, "text": passage.text, "score": score, "metadata": metadata}
 
 
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, ChatMessage):
+        yield text_of(value)
+    elif isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        for item in value:
+            yield from _texts(item)
+    else:
+        raise TypeError(f"cannot read context from {type(value).__name__}; pass a str or a list.")
+
+
 def _read_document(item: Any) -> Passage:
     score = None
     if isinstance(item, NodeWithScore):
@@ -106,30 +156,3 @@ def _read_document(item: Any) -> Passage:
         return as_passage(item)
     text = item.get_content(metadata_mode=MetadataMode.NONE)
     return Passage(text, item.node_id, score, dict(item.metadata))
-
-
-def _paragraphs(text: str) -> Iterable[Passage]:
-    found: dict[str, str] = {}
-    for paragraph in _BLANK_LINES.split(text.strip()):
-        lines = [_FILE_LINE.fullmatch(line) for line in paragraph.split("\n")]
-        if all(lines):
-            found = {line[1]: line[2] for line in lines if line}
-        elif paragraph.strip():
-            yield Passage(paragraph, metadata=found)
-            found = {}
-
-
-def _pieces(passage: Passage, engine: DiekaeModel) -> list[Passage]:
-    """The passage, or where it is longer than the encoders' limit, its sentences in groups."""
-    tokenizer, wording = engine.tokenizer, engine.wording
-    around = len(wording.tokenize_passages(tokenizer, [""])[0])
-    room = engine.encoders.config.max_passage_tokens - len(start_tokens(tokenizer)) - around
-
-    def tokens(text: str) -> list[int]:
-        return wording.tokenize_passages(tokenizer, [text])[0][around:]
-
-    if room < 1 or len(tokens(passage.text)) <= room:
-        return [passage]
-    splitter = SentenceSplitter(chunk_size=room, chunk_overlap=0, tokenizer=tokens)
-    same = (passage.score, passage.metadata)
-    return [Passage(text, passage.id, *same) for text in splitter.split_text(passage.text)]

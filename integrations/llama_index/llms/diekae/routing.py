@@ -7,18 +7,20 @@ from typing import Any, NamedTuple
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.indices.document_summary.base import DEFAULT_SUMMARY_QUERY
+from llama_index.core.node_parser.relational.base_element import DEFAULT_SUMMARY_QUERY_STR
 from llama_index.core.prompts import (
     BasePromptTemplate,
     ChatPromptTemplate,
     PromptTemplate,
     PromptType,
 )
-from llama_index.core.prompts.chat_prompts import CHAT_CONTENT_CHOICE_SELECT_PROMPT
-from llama_index.llms.diekae.wording import is_default_template, without_context_wording
+from llama_index.llms.diekae.knowledge import Context, Document
+from llama_index.llms.diekae.templates import is_about_its_context, is_default_template
+from llama_index.llms.diekae.wording import without_context_wording
 
 from diekae_rag import Passage
 
-__all__ = ["PromptWithPassages", "Route", "answers_a_question", "find_route"]
+__all__ = ["PromptWithDocuments", "Route", "answers_a_question", "find_route"]
 
 _CONTEXT_VARIABLES = ("context_str", "context_msg", "context_messages")
 _ROUTED_TYPES = (
@@ -28,36 +30,43 @@ _ROUTED_TYPES = (
     PromptType.CUSTOM,
 )
 
+# What DocumentSummaryIndex and the parsers of tables ask about the text they index.
+_INDEXING_QUERIES = (DEFAULT_SUMMARY_QUERY, DEFAULT_SUMMARY_QUERY_STR)
 
-class PromptWithPassages(str):
-    """A prompt that carries the passages it was written about to the model."""
 
-    passages: list[Passage]
+class PromptWithDocuments(str):
+    """A prompt that carries what it was written about to the model."""
 
-    def __new__(cls, text: str, passages: list[Passage]) -> PromptWithPassages:
-        """Attaches ``passages`` to ``text``."""
+    documents: list[Document]
+
+    def __new__(cls, text: str, documents: list[Document]) -> PromptWithDocuments:
+        """Attaches ``documents`` to ``text``."""
         prompt = super().__new__(cls, text)
-        prompt.passages = passages
+        prompt.documents = documents
         return prompt
 
 
 class Route(NamedTuple):
-    """A prompt freed from its context: how it is formatted now, and the context as passages."""
+    """A prompt freed from its context: how it is formatted now, and what the encoders read."""
 
     prompt: BasePromptTemplate
     variables: dict[str, Any]
-    passages: list[Passage]
+    documents: list[Document]
 
 
 def answers_a_question(prompt: BasePromptTemplate, variables: Mapping[str, Any]) -> bool:
     """The default of ``should_route``: does this prompt ask a question about its context?
 
     ``context_str`` also names text that a prompt is *about*: the question of HyDE, the candidates
-    of a reranker, the document that an extractor or an index summarises. There it has to stay.
+    of a reranker, the document that an extractor or an index summarises, the answer that an
+    evaluator judges. There it has to stay.
 
-    A prompt of the user's own that has ``context_str`` and ``query_str`` counts as a question.
-    ``PIINodePostprocessor`` and the evaluators word theirs the same way and cannot be told apart:
-    give those another model, or a ``should_route`` of your own.
+    A prompt of the user's own that has ``context_str`` and ``query_str`` counts as a question. Such
+    are the prompts of ``StepDecomposeQueryTransform``, ``AutoPrevNextNodePostprocessor``,
+    ``PIINodePostprocessor``, ``DatasetGenerator`` and the evaluators of faithfulness, relevancy and
+    context relevancy. Their default templates are known by their text and kept; your own variants
+    of them need a ``should_route`` of your own. So does ``DocumentSummaryIndex`` with a
+    ``summary_query`` of your own: it is routed, and only with the default query is its text kept.
 
     Args:
         prompt: The template.
@@ -66,9 +75,9 @@ def answers_a_question(prompt: BasePromptTemplate, variables: Mapping[str, Any])
     kind = prompt.metadata.get("prompt_type", PromptType.CUSTOM)
     if kind not in _ROUTED_TYPES or "query_str" not in variables:
         return False
-    if variables["query_str"] == DEFAULT_SUMMARY_QUERY:  # DocumentSummaryIndex, being built
+    if variables["query_str"] in _INDEXING_QUERIES:
         return False
-    return prompt.get_template() != CHAT_CONTENT_CHOICE_SELECT_PROMPT.get_template()
+    return not is_about_its_context(prompt.get_template())
 
 
 def find_route(
@@ -76,20 +85,18 @@ def find_route(
     given: Mapping[str, Any],
     llm: BaseLLM,
     should_route: Callable[[BasePromptTemplate, Mapping[str, Any]], bool],
-    read: Callable[[Any], list[Passage]],
 ) -> Route | None:
     """Takes the context out of a prompt.
 
     The host's default templates give way to the question alone, the wording encoders are trained
-    with; an answer to be refined then goes with the passages. Other templates keep their words,
-    with nothing where the context was.
+    with; an answer to be refined then goes before the context, where no limit of the encoders
+    leaves it out. Other templates keep their words, with nothing where the context was.
 
     Args:
         prompt: The template.
         given: Values it is to be formatted with, besides those it holds already.
         llm: For templates that depend on the model.
         should_route: Decides.
-        read: Makes passages of a context variable's value.
 
     Returns:
         ``None`` where the prompt stays as it is.
@@ -98,22 +105,24 @@ def find_route(
     present = [name for name in _CONTEXT_VARIABLES if name in variables]
     if not present or not should_route(prompt, variables):
         return None
-    passages = [passage for name in present for passage in read(variables[name])]
+    context = [Context(variables[name]) for name in present]
     if "query_str" in variables and is_default_template(prompt.get_template(llm=llm)):
-        query = str(variables["query_str"])
-        if answer := str(variables.get("existing_answer") or "").strip():
-            passages.append(Passage(f"{query} {answer}", metadata={"existing_answer": True}))
         question = PromptTemplate("{query_str}", output_parser=prompt.output_parser)
-        return Route(question, {"query_str": query}, passages)
+        asked = {"query_str": str(variables["query_str"])}
+        return Route(question, asked, [*_answer_so_far(variables), *context])
     empty: dict[str, Any] = {name: [] if name == "context_messages" else "" for name in present}
-    if isinstance(prompt, ChatPromptTemplate):
-        shorter = without_context_wording(prompt)
-        answer = str(variables.get("existing_answer") or "").strip()
-        if answer and "existing_answer" not in _variables_of(shorter):
-            query = str(variables.get("query_str") or "")
-            passages.append(Passage(f"{query} {answer}", metadata={"existing_answer": True}))
-        prompt = shorter
-    return Route(prompt, {**given, **empty}, passages)
+    if not isinstance(prompt, ChatPromptTemplate):
+        return Route(prompt, {**given, **empty}, [*context])
+    shorter = without_context_wording(prompt)
+    keeps_answer = "existing_answer" in _variables_of(shorter)
+    answer = [] if keeps_answer else _answer_so_far(variables)
+    return Route(shorter, {**given, **empty}, [*answer, *context])
+
+
+def _answer_so_far(variables: Mapping[str, Any]) -> list[Passage]:
+    answer = str(variables.get("existing_answer") or "").strip()
+    text = f"{variables.get('query_str') or ''} {answer}"
+    return [Passage(text, metadata={"existing_answer": True})] if answer else []
 
 
 def _variables_of(prompt: ChatPromptTemplate) -> set[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import NodeWithScore
@@ -29,15 +31,30 @@ class DiekaeSynthesizer(BaseSynthesizer):
     Args:
         llm: The model.
         streaming: Whether answers come piece by piece.
+        callback_manager: Observes; the one of ``Settings`` when not given.
+        empty_response: What to say when nothing was retrieved.
 
     Raises:
         ValueError: ``llm`` is another kind of model.
     """
 
-    def __init__(self, llm: DiekaeLLM, *, streaming: bool = False, **settings: Any) -> None:
+    def __init__(
+        self,
+        llm: DiekaeLLM,
+        *,
+        streaming: bool = False,
+        callback_manager: CallbackManager | None = None,
+        empty_response: str | None = None,
+    ) -> None:
         if not isinstance(llm, DiekaeLLM):
             raise ValueError(f"DiekaeSynthesizer needs a DiekaeLLM, got {type(llm).__name__}.")
-        super().__init__(llm=llm, streaming=streaming, prompt_helper=llm.prompt_helper, **settings)
+        super().__init__(
+            llm=llm,
+            callback_manager=callback_manager,
+            prompt_helper=llm.prompt_helper,
+            streaming=streaming,
+            empty_response=empty_response,
+        )
         self.llm = llm
 
     def synthesize(self, query: Any, nodes: list[NodeWithScore], *rest: Any, **kwargs: Any) -> Any:
@@ -48,7 +65,7 @@ class DiekaeSynthesizer(BaseSynthesizer):
         self, query: Any, nodes: list[NodeWithScore], *rest: Any, **kwargs: Any
     ) -> Any:
         """``synthesize``, with the event loop free."""
-        documents = self._read(nodes)
+        documents = await asyncio.to_thread(self._read, nodes)
         return await super().asynthesize(query, nodes, *rest, **kwargs, documents=documents)
 
     def get_response(

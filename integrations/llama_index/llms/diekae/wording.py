@@ -1,16 +1,15 @@
-"""How messages become a prompt, and which of the host's wordings the encoders make needless."""
+"""How messages become a prompt, without what only the encoders are to read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine import condense_plus_context, context
-from llama_index.core.prompts import ChatPromptTemplate, chat_prompts, default_prompts
+from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.llms.diekae.knowledge import text_of
 
-__all__ = ["WithoutDocuments", "is_default_template", "without_context_wording", "word_messages"]
+__all__ = ["WithoutDocuments", "without_context_wording", "without_documents", "word_messages"]
 
 _NAMES = {MessageRole.USER: "Human", MessageRole.ASSISTANT: "AI", MessageRole.CHATBOT: "AI"}
 
@@ -52,33 +51,13 @@ class WithoutDocuments:
 
     def __call__(self, messages: Sequence[ChatMessage]) -> str:
         """The prompt for ``messages``."""
-        return self.word([_without_documents(message) for message in messages])
+        return self.word([without_documents(message) for message in messages])
 
 
-def _without_documents(message: ChatMessage) -> ChatMessage:
+def without_documents(message: ChatMessage) -> ChatMessage:
+    """The message without ``additional_kwargs["documents"]``."""
     others = {k: v for k, v in message.additional_kwargs.items() if k != "documents"}
     return message.model_copy(update={"additional_kwargs": others})
-
-
-def is_default_template(template: str) -> bool:
-    """True for the templates that query engines use when the user chose none."""
-    return template in _default_templates()
-
-
-@cache
-def _default_templates() -> frozenset[str]:
-    templates = (
-        default_prompts.DEFAULT_TEXT_QA_PROMPT,
-        default_prompts.DEFAULT_REFINE_PROMPT,
-        default_prompts.DEFAULT_TREE_SUMMARIZE_PROMPT,
-        chat_prompts.CHAT_TEXT_QA_PROMPT,
-        chat_prompts.CHAT_REFINE_PROMPT,
-        chat_prompts.CHAT_TREE_SUMMARIZE_PROMPT,
-        chat_prompts.CHAT_CONTENT_QA_PROMPT,
-        chat_prompts.CHAT_CONTENT_REFINE_PROMPT,
-        chat_prompts.CHAT_CONTENT_TREE_SUMMARIZE_PROMPT,
-    )
-    return frozenset(template.get_template() for template in templates)
 
 
 def without_context_wording(prompt: ChatPromptTemplate) -> ChatPromptTemplate:
