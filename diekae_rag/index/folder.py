@@ -34,7 +34,7 @@ __all__ = [
 FORMAT = "diekae_rag.PassageIndex"
 VERSION = 1
 MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.sqlite", "vectors.npy"
-_TRIES = 10
+_TRIES = 20
 
 
 class IndexFolderError(ValueError):
@@ -108,12 +108,13 @@ def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.
     return _read_once(folder)
 
 
-def _stamp(folder: Path) -> bytes | None:
-    """Tells one saved index from another: the manifest holds the checksums of the rest."""
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Tells one save from another, also where both hold the same: each writes a new manifest."""
     try:
-        return (folder / MANIFEST).read_bytes()
+        status = (folder / MANIFEST).stat()
     except OSError:
         return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
@@ -122,7 +123,11 @@ def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32
         path = folder / name
         if not path.is_file():
             raise IndexFolderError(f"{folder} has no {name}; restore it, or build the index again.")
-        if _sha256(path) != manifest.files.get(name):
+        try:
+            digest = _sha256(path)
+        except OSError as error:
+            raise _damaged(folder, f"{name} cannot be read ({error})") from error
+        if digest != manifest.files.get(name):
             raise _damaged(folder, f"{name} is not the file that was saved (its SHA-256 differs)")
     try:
         store = PassageStore.load(folder / PASSAGES)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -593,6 +594,7 @@ def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder)
         while not is_done.is_set():
             for index in indexes:
                 index.save(tmp_path / "index")
+                time.sleep(0.005)
 
     with ThreadPoolExecutor(1) as others:
         others.submit(save)
