@@ -92,7 +92,7 @@ def prepare(
     stuffed: list[int] = []
     if mode in ("inject", "combine"):
         kept = kept[: config.max_passages]
-        texts = cut_passages([p.text for p in kept], tokenizer, config)
+        texts = cut_passages([p.text for p in kept], tokenizer, config, whole[: len(kept)])
         encoded = encoder_texts(texts, start, config)
     if mode in ("stuff", "combine"):
         stuffed, fitting = _fit(whole[: len(kept)], room)
@@ -126,12 +126,18 @@ def prepare(
 
 
 def cut_passages(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, config: DiekaeConfig
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    config: DiekaeConfig,
+    whole: Sequence[list[int]] | None = None,
 ) -> list[list[int]]:
-    """Token ids of the passages that encoders read, as worded and cut where they are too long."""
+    """Token ids of the passages that encoders read, as worded and cut where they are too long.
+
+    Whoever has them tokenized ``whole`` already hands that in: none is then read twice.
+    """
     wording, kept = Wording(**(config.wording or {})), texts[: config.max_passages]
     limit = config.max_passage_tokens - len(start_tokens(tokenizer))
-    rows = wording.tokenize_passages(tokenizer, kept)
+    rows = list(wording.tokenize_passages(tokenizer, kept) if whole is None else whole)
     if any(len(row) > limit for row in rows):
         rows = [row[:limit] for row in wording.tokenize_passages(tokenizer, kept, limit)]
     return rows
