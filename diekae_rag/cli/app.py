@@ -14,6 +14,7 @@ from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
 from diekae_rag.cli.evaluating import evaluate
 from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
+from diekae_rag.cli.training import train
 
 __all__ = ["app", "main"]
 
@@ -29,6 +30,7 @@ app.add_typer(demo_app, name="demo")
 app.command()(index)
 app.command()(ask)
 app.command("eval")(evaluate)
+app.command()(train)
 app.command()(convert)
 
 

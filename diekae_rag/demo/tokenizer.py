@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from diekae_rag.demo.episodes import INSTRUCTIONS, random_episode
 from diekae_rag.demo.worlds import REFUSAL
 
-__all__ = ["SPECIAL_TOKENS", "train_tokenizer"]
+__all__ = ["SPECIAL_TOKENS", "byte_level_bpe", "train_tokenizer"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "[SEP]", "[USR]", "[SYS]")
 
@@ -32,6 +33,11 @@ def train_tokenizer(seed: int, vocab_size: int = 2048) -> PreTrainedTokenizerFas
         texts += [f" Imagine that {episode.passages[0]}"]
         for question, answer in episode.questions:
             texts += [f" {question}", f" {answer}"]
+    return byte_level_bpe(texts, vocab_size)
+
+
+def byte_level_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Trains byte-level BPE on texts; digits stand alone, special tokens are the demo's."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,8 +13,14 @@ from diekae_rag.data.records import Record, RecordError
 from diekae_rag.prompting import Wording, start_tokens
 from diekae_rag.training.batches import Episode, pack_for_injection, pack_stuffed
 from diekae_rag.training.objectives import Batch
+from diekae_rag.training.targets import TargetStore, digest
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "group_records"]
+
+_TARGETS_DEPEND_ON = (
+    "base_model_name_or_path", "base_model_revision", "layers", "site", "positions", "wording",
+    "max_passage_tokens", "max_passages",
+)  # fmt: skip
 
 
 class Examples:
@@ -30,7 +37,10 @@ class Examples:
             cut, and never the question.
         batch_size: Rows in a batch.
         questions_per_row: Most questions about the same passages in one row.
+        group_by_length: Put rows of about one length into a batch, so that little is padding;
+            batches still come in random order.
         needs_stuffed: Whether batches hold the passages before the questions too.
+        targets: Distillation's targets on disk; batches then hold theirs.
         seed: Of the order.
 
     Raises:
@@ -47,7 +57,9 @@ class Examples:
         window: int,
         batch_size: int = 16,
         questions_per_row: int = 8,
+        group_by_length: bool = True,
         needs_stuffed: bool = False,
+        targets: TargetStore | None = None,
         seed: int = 0,
     ) -> None:
         if not records:
@@ -55,7 +67,9 @@ class Examples:
         _check_lengths(records, tokenizer, config, window)
         self.tokenizer, self.config, self.window = tokenizer, config, window
         self.batch_size, self.seed, self.needs_stuffed = batch_size, seed, needs_stuffed
+        self.targets = targets
         self.episodes = group_records(records, questions_per_row)
+        self.group_by_length = group_by_length
         self._order: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -65,24 +79,65 @@ class Examples:
 
     def __call__(self, number: int) -> Batch:
         """Batch ``number``, counted from 0 over all epochs."""
-        first = number * self.batch_size
-        return self.pack([self._episode(first + row) for row in range(self.batch_size)])
+        return self.batch_of(self.rows_of(number))
 
-    def pack(self, episodes: Sequence[Episode]) -> Batch:
-        """Episodes as tensors."""
+    def batch_of(self, rows: Sequence[int]) -> Batch:
+        """Some of ``episodes`` as a batch, with their targets where there are any."""
+        batch = self.pack([self.episodes[row] for row in rows])
+        if self.targets is None:
+            return batch
+        return replace(batch, targets=self.targets.gather(rows))
+
+    def all_once(self) -> Iterator[Batch]:
+        """Every episode once, in order: for measuring."""
+        for first in range(0, len(self.episodes), self.batch_size):
+            last = min(first + self.batch_size, len(self.episodes))
+            yield self.batch_of(range(first, last))
+
+    def rows_of(self, number: int) -> list[int]:
+        """Which of ``episodes`` make batch ``number``."""
+        first = number * self.batch_size
+        return [self._row(first + place) for place in range(self.batch_size)]
+
+    def pack(self, episodes: Sequence[Episode], *, is_stuffed: bool | None = None) -> Batch:
+        """Episodes as tensors.
+
+        Args:
+            episodes: What to pack.
+            is_stuffed: Whether to hold the passages before the questions too; ``needs_stuffed``
+                when not given.
+        """
         injected = pack_for_injection(episodes, self.tokenizer, self.config)
-        if not self.needs_stuffed:
+        if not (self.needs_stuffed if is_stuffed is None else is_stuffed):
             return Batch(injected)
         stuffed = pack_stuffed(episodes, self.tokenizer, self.config, window=self.window)
         return Batch(injected, stuffed)
 
-    def _episode(self, position: int) -> Episode:
+    def fingerprint(self, config: DiekaeConfig) -> str:
+        """Changes with whatever distillation's targets depend on."""
+        fields = config.to_dict()
+        limits = {name: fields[name] for name in _TARGETS_DEPEND_ON}
+        rows = [(list(e.passages), e.questions) for e in self.episodes]
+        return digest([rows, limits, self.window, self.tokenizer.get_vocab()])
+
+    def _row(self, position: int) -> int:
         epoch, place = divmod(position, len(self.episodes))
         if self._order[0] != epoch:
-            order = list(range(len(self.episodes)))
-            random.Random(f"{self.seed}:{epoch}").shuffle(order)
-            self._order = epoch, order
-        return self.episodes[self._order[1][place]]
+            self._order = epoch, self._shuffled(random.Random(f"{self.seed}:{epoch}"))
+        return self._order[1][place]
+
+    def _shuffled(self, rng: random.Random) -> list[int]:
+        """An order of the episodes: of any 50 batches' worth, those of one length come together."""
+        order = list(range(len(self.episodes)))
+        rng.shuffle(order)
+        if not self.group_by_length:
+            return order
+        size, batches = self.batch_size, []
+        for first in range(0, len(order), 50 * size):
+            part = sorted(order[first : first + 50 * size], key=lambda i: _length(self.episodes[i]))
+            batches += [part[start : start + size] for start in range(0, len(part), size)]
+        rng.shuffle(batches)
+        return [episode for batch in batches for episode in batch]
 
 
 def group_records(records: Sequence[Record], questions_per_row: int) -> list[Episode]:
@@ -102,6 +157,11 @@ def group_records(records: Sequence[Record], questions_per_row: int) -> list[Epi
             episodes.append(Episode(record.passages, questions))
         questions.append((record.prompt, record.answer))
     return episodes
+
+
+def _length(episode: Episode) -> int:
+    """About how long a row is, in characters."""
+    return sum(map(len, episode.passages)) + sum(len(q) + len(a) for q, a in episode.questions)
 
 
 def _check_lengths(

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from diekae_rag.errors import TrainingError
-from diekae_rag.training.checkpoints import load_checkpoint, save_checkpoint, saved_progress
+from diekae_rag.training.checkpoints import (
+    load_checkpoint,
+    load_weights,
+    newest_checkpoint,
+    save_checkpoint,
+    saved_progress,
+)
+from diekae_rag.training.cost import start_peak_memory, write_cost
 from diekae_rag.training.progress import TrainingProgress
 from diekae_rag.training.schedule import Schedule, build_optimizers
 
@@ -86,9 +93,10 @@ def train(
             gradient is trained.
         draw: Number to batch. Processes and accumulated batches take the numbers in turn.
         schedule: Steps, rates and optimiser.
-        folder: Where ``checkpoints/``, ``best/`` and ``metrics.jsonl`` go.
+        folder: Where ``checkpoints/``, ``best/``, ``metrics.jsonl`` and ``cost.json`` go.
         accelerator: Devices and precision; a plain one when not given.
-        evaluate: Loss on held-out data; the weights of its best value are kept in ``best/``.
+        evaluate: Loss on held-out data; the weights of its best value are kept in ``best/``, and
+            put back at the end.
         evaluate_every: Steps between evaluations.
         patience: Evaluations without a better value before training stops; never when not given.
         checkpoint_every: Steps between checkpoints.
@@ -114,6 +122,8 @@ def train(
         name, folder, schedule.num_steps, saved, is_main=is_main, is_shown=show_progress
     )
     device, world = accelerator.device, accelerator.num_processes
+    is_new = progress.step < schedule.num_steps
+    start_peak_memory(device)
     accumulated = schedule.gradient_accumulation_steps
 
     def save(place: Path, num_kept: int) -> None:
@@ -163,7 +173,13 @@ def train(
                     save(folder / "best", 1)
             if (step + 1) % checkpoint_every == 0 or step + 1 == schedule.num_steps:
                 save(folder, num_checkpoints)
-    return progress.seconds
+    seconds = progress.seconds
+    if is_new and is_main:
+        trained = sum(parameter.numel() for parameter in parameters.values())
+        write_cost(folder, device, seconds, trained)
+    if (best := newest_checkpoint(folder / "best")) is not None and evaluate is not None:
+        load_weights(best, parameters)
+    return seconds
 
 
 def _mean(figures: list[Mapping[str, Tensor]], accelerator: Accelerator) -> dict[str, float]:

@@ -10,6 +10,8 @@ fine-tuning sends gradient through it to the encoders.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +21,8 @@ from torch.nn import functional
 from diekae_rag.encoders import Encoders
 from diekae_rag.injection import Injection
 from diekae_rag.states import Knowledge
+from diekae_rag.training.base import BaseParts
 from diekae_rag.training.batches import ANSWER, QUESTION, InjectedBatch, PackedBatch
-from diekae_rag.training.frozen import FrozenBase
 
 __all__ = ["Batch", "Differences", "Finetuning", "Objective", "Outputs", "Warmup", "amplify"]
 
@@ -32,10 +34,13 @@ class Batch:
     Args:
         injected: The passages apart from the questions.
         stuffed: The passages before the questions; only distillation reads it.
+        targets: What distillation would find with the base model, where it was kept on disk; see
+            ``dump_targets``.
     """
 
     injected: InjectedBatch
     stuffed: PackedBatch | None = None
+    targets: Mapping[str, Tensor] | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -58,7 +63,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(self.injected.to(device), self.stuffed and self.stuffed.to(device))
+        targets = self.targets and {k: v.to(device) for k, v in self.targets.items()}
+        return Batch(self.injected.to(device), self.stuffed and self.stuffed.to(device), targets)
 
 
 class Objective(nn.Module, ABC):
@@ -67,32 +73,47 @@ class Objective(nn.Module, ABC):
     Args:
         base: The frozen base model.
         encoders: What is trained.
-        injection: The hooks that join the two.
-        is_compiled: Compile the encoders; see ``FrozenBase``.
+        injection: The hooks that join the two; only where ``needs_injection``.
+        is_compiled: Compile the encoders; see ``BaseParts``.
+
+    Raises:
+        ValueError: No injection where one is needed.
     """
 
     needs_stuffed = False
+    needs_injection = False
 
     def __init__(
         self,
-        base: FrozenBase,
+        base: BaseParts,
         encoders: Encoders,
-        injection: Injection,
+        injection: Injection | None = None,
         *,
         is_compiled: bool = False,
     ) -> None:
         super().__init__()
         self.encoders = encoders
         # In a tuple, the base model stays out of what is wrapped, moved and saved with us.
-        self._frozen, self.injection = (base,), injection
+        self._frozen, self._injection = (base,), injection
         compiler = torch.compile if is_compiled else lambda f, **_: f
         self._encode = compiler(self._encode_eagerly, dynamic=False)
         self._losses = compiler(self._losses_eagerly, dynamic=False)
 
     @property
-    def base(self) -> FrozenBase:
+    def base(self) -> BaseParts:
         """The frozen base model."""
         return self._frozen[0]
+
+    @property
+    def injection(self) -> Injection:
+        """The hooks that join encoders and base model.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self._injection is None:
+            raise ValueError(f"{type(self).__name__} injects: pass injection=.")
+        return self._injection
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -105,7 +126,9 @@ class Objective(nn.Module, ABC):
             The deltas, and the last body's reading of the passages, ``[S, K, h]``.
         """
         q = batch.questions
-        passages, questions = self.base.embed(batch.passage_ids), self.base.embed(q.input_ids)
+        dtype = self.encoders.dtype
+        passages = self.base.embed(batch.passage_ids).to(dtype)
+        questions = self.base.embed(q.input_ids).to(dtype)
         mask, at = q.attention_mask[:, 0], q.position_ids + batch.starts[:, None]
         return self._encode(passages, batch.passage_mask, batch.rows, questions, mask, at)
 
@@ -186,9 +209,9 @@ class Outputs(Objective):
 
     def __init__(
         self,
-        base: FrozenBase,
+        base: BaseParts,
         encoders: Encoders,
-        injection: Injection,
+        injection: Injection | None = None,
         *,
         is_compiled: bool = False,
     ) -> None:
@@ -203,20 +226,36 @@ class Outputs(Objective):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Divergence from the stuffed model's distribution, in nats a token of the answers."""
-        b, stuffed = batch.injected, batch.for_teacher
+        b = batch.injected
         q, last = b.questions, self.encoders.config.layers[-1]
-        answers, stuffed_answers = q.roles[:, 1:] == ANSWER, stuffed.roles[:, 1:] == ANSWER
-        with torch.no_grad():
-            teacher = self.base.read_before_norm(stuffed)[:, :-1][stuffed_answers]
-            target = self.base.logits(self.base.norm(teacher)).log_softmax(-1)
-            bare = self.base.read_before_norm(q)
-        student = (bare + self.injected(b)[last])[:, :-1][answers]
+        found = self.targets(batch) if batch.targets is None else batch.targets
+        answers = self.positions(q)[:, 1:]
+        student = found["bare"] + self.injected(b)[last][:, :-1][answers]
         logits = self.base.logits(self.base.norm(student))
+        with torch.no_grad():
+            target = self.base.logits(self.base.norm(found["stuffed"])).log_softmax(-1)
         loss = functional.kl_div(
             logits.log_softmax(-1), target, reduction="batchmean", log_target=True
         )
         right = logits.argmax(-1) == q.input_ids[:, 1:][answers]
         return loss, {"tokens right": right.float().mean()}
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What reaches the final norm where an answer is foretold, ``[positions, D]``.
+
+        Returns:
+            ``stuffed``, with the passages in the prompt, and ``bare``, without.
+        """
+        q, stuffed = batch.injected.questions, batch.for_teacher
+        return {
+            name: self.base.read_before_norm(read)[:, :-1][self.positions(read)[:, 1:]]
+            for name, read in (("stuffed", stuffed), ("bare", q))
+        }
+
+    def positions(self, batch: PackedBatch) -> Tensor:
+        """``[B, T]`` bool: the answers' tokens."""
+        return batch.roles == ANSWER
 
 
 class Differences(Objective):
@@ -234,24 +273,24 @@ class Differences(Objective):
 
     def __init__(
         self,
-        base: FrozenBase,
+        base: BaseParts,
         encoders: Encoders,
-        injection: Injection,
+        injection: Injection | None = None,
         *,
         is_compiled: bool = False,
         is_on_policy: bool = False,
     ) -> None:
         super().__init__(base, encoders, injection, is_compiled=is_compiled)
-        self.is_on_policy = is_on_policy
+        self.is_on_policy = self.needs_injection = is_on_policy
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Squared error summed over D, averaged over real positions and layers."""
-        b, stuffed = batch.injected, batch.for_teacher
-        deltas = self.injected(b)
-        targets = self.targets(b, stuffed, deltas)
-        here = self._positions(b.questions)
+        deltas = self.injected(batch.injected)
+        found = self.targets(batch, deltas) if batch.targets is None else batch.targets
+        here = self.positions(batch.injected.questions)
         errors, sizes = [], []
-        for layer, target in targets.items():
+        for layer in self.encoders.config.layers:
+            target = found[str(layer)].float()
             errors.append((deltas[layer][here].float() - target).square().sum(-1).mean())
             sizes.append(target.square().sum(-1).mean())
         loss, size = torch.stack(errors).mean(), torch.stack(sizes).mean()
@@ -259,25 +298,32 @@ class Differences(Objective):
 
     @torch.no_grad()
     def targets(
-        self, batch: InjectedBatch, stuffed: PackedBatch, deltas: dict[int, Tensor]
-    ) -> dict[int, Tensor]:
-        """For each layer the difference at the trained positions, ``[positions, D]``, float32."""
-        config = self.encoders.config
+        self, batch: Batch, deltas: Mapping[int, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """For each layer the difference at the trained positions, ``[positions, D]``, float32.
+
+        Args:
+            batch: What is read.
+            deltas: What the encoders add; only on-policy differences depend on it.
+        """
+        config, q, stuffed = self.encoders.config, batch.injected.questions, batch.for_teacher
         layers = list(config.layers)
         taught = self.base.outputs_at(stuffed, layers, config.site)
-        given = {k: d.detach() for k, d in deltas.items()} if self.is_on_policy else {}
-        with self.injection.adding(given):
-            bare = self.base.outputs_at(batch.questions, layers, config.site)
-        here, there = self._positions(batch.questions), self._positions(stuffed)
+        given: dict[int, Tensor] = {}
+        if self.is_on_policy:
+            given = {k: d.detach() for k, d in (deltas or self.injected(batch.injected)).items()}
+        with self.injection.adding(given) if self.is_on_policy else nullcontext():
+            bare = self.base.outputs_at(q, layers, config.site)
+        here, there = self.positions(q), self.positions(stuffed)
         targets = {}
         for layer in layers:
-            own = bare[layer].float()
+            own = bare[layer][here].float()
             if layer in given:
-                own = own - given[layer].float()  # seen after our own delta was added
-            targets[layer] = taught[layer].float()[there] - own[here]
+                own = own - given[layer][here].float()  # seen after our own delta was added
+            targets[str(layer)] = taught[layer][there].float() - own
         return targets
 
-    def _positions(self, batch: PackedBatch) -> Tensor:
+    def positions(self, batch: PackedBatch) -> Tensor:
         """``[B, T]`` bool: the prompts' tokens and, where they are injected into, the answers'."""
         here = batch.roles == QUESTION
         if self.encoders.config.positions == "all":
@@ -287,6 +333,8 @@ class Differences(Objective):
 
 class Finetuning(Objective):
     """Language-model loss on the answers, through the frozen base model with injection."""
+
+    needs_injection = True
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss in nats a token of the answers."""
@@ -307,9 +355,12 @@ def amplify(objective: Objective, batch: Batch, margin: float = 4.0) -> None:
     begins the next stage where the encoder alone ended.
     """
     q, last = batch.injected.questions, objective.encoders.config.layers[-1]
+    foretelling = (q.roles == ANSWER)[:, 1:]
     with torch.compiler.set_stance("force_eager"):  # one batch is not worth compiling for
-        deltas = objective.injected(batch.injected)
-        bare = objective.base.read_before_norm(q)
-    answers = q.roles == ANSWER
-    ratio = bare[answers].norm() / deltas[last][answers].norm()
+        deltas = objective.injected(batch.injected)[last][:, :-1][foretelling]
+        if batch.targets is None:
+            bare = objective.base.read_before_norm(q)[:, :-1][foretelling]
+        else:
+            bare = batch.targets["bare"]
+    ratio = bare.float().norm() / deltas.float().norm()
     objective.encoders.get_submodule(f"up.{last}").get_parameter("weight").mul_(margin * ratio)

@@ -101,7 +101,7 @@ class TrainingProgress:
         shown = " ".join(f"{key} {value:.3f}" for key, value in self.averages.items())
         self._tokens += num_tokens
         self._bar.update(self._task, completed=self.step, metrics=shown)
-        if self.step % self.log_every == 0:
+        if self.step % self.log_every == 0 or self.step == self.num_steps:
             now = time.monotonic()
             rate = self._tokens / max(1e-9, now - self._tokens_since)
             self._tokens, self._tokens_since = 0, now

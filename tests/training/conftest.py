@@ -13,8 +13,8 @@ from diekae_rag import DiekaeConfig, Encoders
 from diekae_rag.demo.phases import Phase, draw_episodes
 from diekae_rag.demo.reader import DEMO_WORDING
 from diekae_rag.injection import Injection
+from diekae_rag.training.base import BaseParts
 from diekae_rag.training.batches import pack_for_injection, pack_stuffed
-from diekae_rag.training.frozen import FrozenBase
 from diekae_rag.training.objectives import Batch
 
 PHASE = Phase(3, (1, 2), (1, 2), 2, 0.2, 0.0, 4, 128)
@@ -73,7 +73,7 @@ def build(reader, make_encoders):
     def build(kind, *, options=None, **choices):
         encoders = make_encoders(**choices)
         attached.append(Injection(reader, encoders))
-        return kind(FrozenBase(reader), encoders, attached[-1], **(options or {}))
+        return kind(BaseParts(reader), encoders, attached[-1], **(options or {}))
 
     yield build
     for injection in attached:

@@ -42,7 +42,10 @@ def test_every_epoch_has_every_record_once(tokenizer, count, batch_size, seed):
     examples = Examples(records, tokenizer, CONFIG, window=512, batch_size=batch_size, seed=seed)
 
     epochs = [
-        [examples._episode(epoch * count + place).questions[0][0] for place in range(count)]
+        [
+            examples.episodes[examples._row(epoch * count + place)].questions[0][0]
+            for place in range(count)
+        ]
         for epoch in range(3)
     ]
 

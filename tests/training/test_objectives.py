@@ -130,13 +130,13 @@ def test_perfect_differences_make_the_injected_model_the_stuffed_one(build, draw
     batch = draw(config)
     zero = {0: torch.zeros(*batch.injected.questions.input_ids.shape, 32)}
 
-    targets = objective.targets(batch.injected, batch.stuffed, zero)
-    here = objective._positions(batch.injected.questions)
+    targets = objective.targets(batch, zero)
+    here = objective.positions(batch.injected.questions)
     perfect = {0: zero[0].clone()}
-    perfect[0][here] = targets[0]
+    perfect[0][here] = targets["0"]
     with objective.injection.adding(perfect):
         got = objective.base.outputs_at(batch.injected.questions, [0], "layer")[0][here]
-    there = objective._positions(batch.stuffed)
+    there = objective.positions(batch.stuffed)
     want = objective.base.outputs_at(batch.stuffed, [0], "layer")[0][there]
 
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
@@ -146,13 +146,13 @@ def test_on_policy_and_off_policy_agree_at_the_lowest_layer_and_part_above(build
     off = build(Differences)
     batch = draw(off.encoders.config)
     deltas = off.injected(batch.injected)
-    paper = off.targets(batch.injected, batch.stuffed, deltas)
+    paper = off.targets(batch, deltas)
 
     off.is_on_policy = True
-    relative = off.targets(batch.injected, batch.stuffed, deltas)
+    relative = off.targets(batch, deltas)
 
-    torch.testing.assert_close(paper[0], relative[0], atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(paper[2], relative[2], atol=1e-3)
+    torch.testing.assert_close(paper["0"], relative["0"], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(paper["2"], relative["2"], atol=1e-3)
 
 
 def test_no_knowledge_no_delta(build, tokenizer):
@@ -182,13 +182,13 @@ def test_amplifying_makes_the_last_delta_as_much_larger_as_it_says(build, draw):
     objective = build(Warmup)
     batch = draw(objective.encoders.config)
     q = batch.injected.questions
-    answers = q.roles == ANSWER
+    foretelling = (q.roles == ANSWER).roll(-1, dims=1)
 
     amplify(objective, batch, margin=3.0)
 
     deltas = objective.injected(batch.injected)
     bare = objective.base.read_before_norm(q)
-    ratio = deltas[2][answers].norm() / bare[answers].norm()
+    ratio = deltas[2][foretelling].norm() / bare[foretelling].norm()
     torch.testing.assert_close(ratio, torch.tensor(3.0), rtol=1e-3, atol=0)
 
 

@@ -1,4 +1,4 @@
-"""The frozen base model as training sees it: embeddings, decoder layers, final norm and head.
+"""The base model as training sees it: embeddings, decoder layers, final norm and head.
 
 Axes: B rows, T positions, D width of the base model, V vocabulary.
 """
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from diekae_rag.families import decoder_layers, input_embeddings
 from diekae_rag.training.batches import PackedBatch
 
-__all__ = ["FrozenBase", "final_norm"]
+__all__ = ["BaseParts", "final_norm", "has_layers"]
 
 _NORMS = ("norm", "final_layernorm")
 
@@ -37,21 +37,29 @@ def final_norm(base: PreTrainedModel) -> nn.Module:
     )
 
 
+def has_layers(model: PreTrainedModel) -> bool:
+    """False where a model's decoder layers have no weights in memory; see ``load_ends``."""
+    return all(p.device.type != "meta" for p in model.get_decoder().parameters())
+
+
 class _Reached(Exception):
     """The highest layer that anything is wanted of has run: no error, the end."""
 
 
-class FrozenBase:
+class BaseParts:
     """Runs the parts of a base model that a training stage needs, and no others.
 
     Args:
-        model: A decoder; its parameters are frozen here.
+        model: A decoder; its parameters are frozen here unless ``is_trained``.
         is_compiled: Compile what is run with gradient. Worth its minute in long training with rows
             of one length.
+        is_trained: Leave the model's parameters as they are: it is itself what is trained.
     """
 
-    def __init__(self, model: PreTrainedModel, *, is_compiled: bool = False) -> None:
-        self.model = model.requires_grad_(False).eval()
+    def __init__(
+        self, model: PreTrainedModel, *, is_compiled: bool = False, is_trained: bool = False
+    ) -> None:
+        self.model = model if is_trained else model.requires_grad_(False).eval()
         self.decoder: nn.Module = model.get_decoder()
         self.layers = decoder_layers(model)
         self._decode = torch.compile(self._run, dynamic=False) if is_compiled else self._run
@@ -127,9 +135,14 @@ class FrozenBase:
         """The head over what the final norm gave; ``[..., D]`` to ``[..., V]`` in float32."""
         head = cast(nn.Module, self.model.get_output_embeddings())
         scale = float(getattr(self.model.config, "logit_scale", None) or 1.0)
-        return cast(Tensor, head(normed)).float() * scale
+        return cast(Tensor, head(normed.to(self.model.dtype))).float() * scale
 
     def _run(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        if not has_layers(self.model):
+            raise ValueError(
+                "this stage runs the base model's layers, and only its two ends are in memory; "
+                "pass the base model."
+            )
         output = self.decoder(
             input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
         )
