@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from diekae_rag.demo.phases import Phase, draw_episodes
+from diekae_rag.files import write_text
 from diekae_rag.training.batches import Episode
 from diekae_rag.training.examples import Examples
 from diekae_rag.training.objectives import Batch
 
-__all__ = ["Mixture", "recall_question"]
+__all__ = ["Mixture", "recall_question", "write_mixture"]
 
 _WORLDS = Phase(1, (1, 5), (1, 4), 6, 0.3, 0.1, 16, 512, twins=0.3)
 
@@ -42,7 +45,7 @@ class Mixture:
         examples: The records.
         num_recalled: Recall questions a row, where it has fewer questions than ``most``.
         most: Questions in a row beyond which nothing is added.
-        worlds_every: Each how manieth batch is of invented worlds; 0 for none.
+        worlds_every: Each how manieth batch is of invented worlds; 1 for all.
         seed: Of chance.
     """
 
@@ -54,17 +57,16 @@ class Mixture:
 
     def __call__(self, number: int) -> Batch:
         """Batch ``number``."""
+        return self.examples.pack(self.episodes(number))
+
+    def episodes(self, number: int) -> list[Episode]:
+        """The rows of batch ``number``."""
         rng = random.Random(f"mixture:{self.seed}:{number}")
-        if not self.worlds_every:
-            return self.examples.pack([self._recalling(e, rng) for e in self._drawn(number)])
         rounds, place = divmod(number, self.worlds_every)
         if place == self.worlds_every - 1:
-            return self.examples.pack(draw_episodes(rng, _WORLDS, lambda *_: True))
-        drawn = self._drawn(rounds * (self.worlds_every - 1) + place)
-        return self.examples.pack([self._recalling(episode, rng) for episode in drawn])
-
-    def _drawn(self, number: int) -> list[Episode]:
-        return [self.examples.episodes[row] for row in self.examples.rows_of(number)]
+            return draw_episodes(rng, _WORLDS, lambda *_: True)
+        rows = self.examples.rows_of(rounds * (self.worlds_every - 1) + place)
+        return [self._recalling(self.examples.episodes[row], rng) for row in rows]
 
     def _recalling(self, episode: Episode, rng: random.Random) -> Episode:
         questions = list(episode.questions)
@@ -72,3 +74,19 @@ class Mixture:
             if episode.passages and (q := recall_question(rng.choice(episode.passages), rng)):
                 questions.append(q)
         return Episode(episode.passages, questions)
+
+
+def write_mixture(mixture: Mixture, num_batches: int, path: Path) -> int:
+    """Writes the records of a mixture's first batches, as ``read_records`` reads them.
+
+    Returns:
+        How many records.
+    """
+    lines = []
+    for number in range(num_batches):
+        for episode in mixture.episodes(number):
+            for prompt, answer in episode.questions:
+                record = {"prompt": prompt, "answer": answer, "passages": list(episode.passages)}
+                lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+    return len(lines)

@@ -20,7 +20,9 @@ from diekae_rag.training.loop import train
 from diekae_rag.training.schedule import Schedule
 from diekae_rag.training.tuning import Tuning
 
-__all__ = ["load_text_tokenizer", "train_text_reader"]
+WINDOW = 1024
+
+__all__ = ["build_mixture", "load_text_tokenizer", "train_text_reader"]
 
 
 def load_text_tokenizer(records: list[Record], folder: Path) -> PreTrainedTokenizerBase:
@@ -30,6 +32,22 @@ def load_text_tokenizer(records: list[Record], folder: Path) -> PreTrainedTokeni
             train_text_tokenizer(records).save_pretrained(temporary)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder / "tokenizer")
     return tokenizer
+
+
+def build_mixture(records: list[Record], tokenizer: PreTrainedTokenizerBase) -> Mixture:
+    """What the reader is trained on, and its encoders after it."""
+    config = DiekaeConfig(wording=DEMO_WORDING.to_dict(), max_passage_tokens=256)
+    return Mixture(
+        Examples(
+            records,
+            tokenizer,
+            config,
+            window=WINDOW,
+            batch_size=16,
+            questions_per_row=6,
+            needs_stuffed=True,
+        )
+    )
 
 
 def train_text_reader(
@@ -45,12 +63,7 @@ def train_text_reader(
     torch.manual_seed(0)
     reader = adapted_reader(tokenizer)
     nn.Module.train(reader)
-    config = DiekaeConfig(wording=DEMO_WORDING.to_dict(), max_passage_tokens=256)
-    examples = Examples(
-        records, tokenizer, config, window=reader.config.max_position_embeddings,
-        batch_size=16, questions_per_row=6, needs_stuffed=True,
-    )  # fmt: skip
-    mixture = Mixture(examples)
+    mixture = build_mixture(records, tokenizer)
     train(
         "reader",
         Tuning(reader, passage_weight=0.2, question_weight=0.05),

@@ -60,7 +60,7 @@ class Examples:
         group_by_length: bool = True,
         needs_stuffed: bool = False,
         targets: TargetStore | None = None,
-        seed: int = 0,
+        seed: int | str = 0,
     ) -> None:
         if not records:
             raise ValueError("there are no records to train on.")

@@ -123,9 +123,14 @@ class _Run:
         }
 
     def examples(
-        self, records: Sequence[Record], *, is_stuffed: bool, targets: TargetStore | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        is_stuffed: bool,
+        targets: TargetStore | None = None,
+        stage: str = "",
     ) -> Examples:
-        """Records as batches, by number."""
+        """Records as batches, by number; fine-tuning and baselines see them in one order."""
         return Examples(
             records,
             self.tokenizer,
@@ -135,7 +140,7 @@ class _Run:
             questions_per_row=self.plan.questions_per_row,
             needs_stuffed=is_stuffed,
             targets=targets,
-            seed=self.plan.seed,
+            seed=f"{self.plan.seed}:{'finetune' if stage in BASELINES else stage}",
         )
 
     def train_encoders(self) -> dict[str, float]:
@@ -164,7 +169,7 @@ class _Run:
         model: Any = load_base(self.plan, self.accelerator.device, is_trained=stage.name == "full")
         if stage.name == "lora":
             model = add_lora(model, lora_rank(model, num_trainable(self.encoders)))
-        examples = self.examples(self.records, is_stuffed=True)
+        examples = self.examples(self.records, is_stuffed=True, stage=stage.name)
         objective = Tuning(model)
         place = self.folder / stage.name
         seconds = train(
@@ -244,7 +249,7 @@ class _Run:
     def _stage_run(self, stage: StagePlan, stores: Mapping[str, TargetStore]) -> StageRun:
         needs_stuffed = OBJECTIVES[stage.name].needs_stuffed and not stores
         examples = self.examples(
-            self.records, is_stuffed=needs_stuffed, targets=stores.get("train")
+            self.records, is_stuffed=needs_stuffed, targets=stores.get("train"), stage=stage.name
         )
         options = {"is_on_policy": True} if stage.is_on_policy else {}
         held_out = self._held_out(is_stuffed=needs_stuffed, targets=stores.get("valid"))

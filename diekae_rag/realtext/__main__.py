@@ -1,0 +1,75 @@
+"""``python -m diekae_rag.realtext DATA FOLDER``: what measuring on real text needs.
+
+It writes ``FOLDER/base`` (a reader), ``FOLDER/train.jsonl`` (records to train encoders on) and
+``FOLDER/valid/<set>.jsonl`` (records to measure on).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from diekae_rag.data.records import Record
+from diekae_rag.files import write_text
+from diekae_rag.realtext.mixture import write_mixture
+from diekae_rag.realtext.reader import build_mixture, load_text_tokenizer, train_text_reader
+from diekae_rag.realtext.sets import MEASURED, TextSet, read_sets
+from diekae_rag.training.loop import default_accelerator
+
+_MEASURED, _REASONED = 300, 600  # records of a set that are measured on
+_BATCHES = 1500
+
+
+def prepare(
+    data: Annotated[Path, typer.Argument(help="The folder of the data sets.")],
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")],
+) -> None:
+    """Trains a small reader of real text, or goes on, and writes records for its encoders."""
+    sets = read_sets(data)
+    records = [record for one in sets.values() for record in one.train]
+    tokenizer = load_text_tokenizer(records, folder)
+    for name in MEASURED:
+        _write(_sample(sets[name].valid, _MEASURED), folder / "valid" / f"{name}.jsonl")
+    for name in ("folio", "proofwriter"):
+        _write(_sample(sets[name].train, _REASONED), folder / "head" / f"{name}.jsonl")
+    count = write_mixture(build_mixture(records, tokenizer), _BATCHES, folder / "train.jsonl")
+    typer.echo(f"{count:,} records in {folder / 'train.jsonl'}; {_sizes(sets)}")
+    accelerator = default_accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
+    train_text_reader(records, tokenizer, folder, accelerator)
+
+
+def _sample(records: list[Record], count: int) -> list[Record]:
+    return random.Random(0).sample(records, min(count, len(records)))
+
+
+def _write(records: list[Record], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps(
+            {
+                "prompt": record.prompt,
+                "answer": record.answer,
+                "passages": list(record.passages),
+                "answers": list(record.answers),
+            },
+            ensure_ascii=False,
+        )
+        for record in records
+    ]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _sizes(sets: dict[str, TextSet]) -> str:
+    return ", ".join(
+        f"{name} {len(one.train):,} + {len(one.valid):,} ({one.left_out} too long)"
+        for name, one in sets.items()
+    )
+
+
+if __name__ == "__main__":
+    typer.run(prepare)
