@@ -38,8 +38,9 @@ def final_norm(base: PreTrainedModel) -> nn.Module:
 
 
 def has_layers(model: PreTrainedModel) -> bool:
-    """False where a model's decoder layers have no weights in memory; see ``load_ends``."""
-    return all(p.device.type != "meta" for p in model.get_decoder().parameters())
+    """False where a model's decoder layers have no weights anywhere; see ``load_ends``."""
+    is_spread = getattr(model, "hf_device_map", None) is not None  # some may lie on the disk
+    return is_spread or all(p.device.type != "meta" for p in model.get_decoder().parameters())
 
 
 class _Reached(Exception):

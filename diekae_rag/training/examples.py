@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -43,6 +44,9 @@ class Examples:
         targets: Distillation's targets on disk; batches then hold theirs.
         seed: Of the order.
 
+    Warns:
+        UserWarning: Passages are cut or left out, and how many.
+
     Raises:
         RecordError: A prompt and its answer alone do not fit the window.
         ValueError: There are no records.
@@ -70,6 +74,7 @@ class Examples:
         self.targets = targets
         self.episodes = group_records(records, questions_per_row)
         self.group_by_length = group_by_length
+        _warn_of_cuts(self.episodes, tokenizer, config)
         self._order: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -157,6 +162,25 @@ def group_records(records: Sequence[Record], questions_per_row: int) -> list[Epi
             episodes.append(Episode(record.passages, questions))
         questions.append((record.prompt, record.answer))
     return episodes
+
+
+def _warn_of_cuts(
+    episodes: Sequence[Episode], tokenizer: PreTrainedTokenizerBase, config: DiekaeConfig
+) -> None:
+    """Says how many passages are not read whole; only long ones are worth tokenizing for it."""
+    wording = Wording(**(config.wording or {}))
+    limit = config.max_passage_tokens - len(start_tokens(tokenizer))
+    passages = dict.fromkeys(text for e in episodes for text in e.passages[: config.max_passages])
+    long = [text for text in passages if len(text.encode()) + len(wording.passage) > limit]
+    cut = sum(len(row) > limit for row in wording.tokenize_passages(tokenizer, long))
+    dropped = sum(max(0, len(e.passages) - config.max_passages) for e in episodes)
+    if cut or dropped:
+        warnings.warn(
+            f"of {len(passages)} passages {cut} are longer than max_passage_tokens "
+            f"({config.max_passage_tokens}) and cut at their ends, and {dropped} are beyond "
+            f"max_passages ({config.max_passages}) and left out.",
+            stacklevel=3,
+        )
 
 
 def _length(episode: Episode) -> int:

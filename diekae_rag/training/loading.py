@@ -57,9 +57,17 @@ def load_base(
         options["device_map"] = {"": device}
     if not is_trained and plan.device_map is not None:
         options["device_map"] = plan.device_map
-    base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        plan.base, attn_implementation="sdpa", **options
-    )
+    try:
+        base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            plan.base, attn_implementation="sdpa", **options
+        )
+    except ImportError as error:
+        if "quantization_config" not in options:
+            raise
+        raise ImportError(
+            f"a base model in {plan.quantization} needs bitsandbytes: "
+            'pip install "diekae-rag[quantized]"'
+        ) from error
     if "device_map" not in options:
         torch.nn.Module.to(base, device)
     return base

@@ -44,6 +44,12 @@ class TrainingBatch(Protocol):
         """The same on another device."""
 
 
+_REPLICATED = tuple(
+    f"DistributedType.{name}"
+    for name in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_MUSA",
+                 "MULTI_SDAA", "MULTI_XPU", "MULTI_HPU", "MULTI_NEURON")
+)  # fmt: skip
+
 BatchType = TypeVar("BatchType", bound=TrainingBatch)
 
 
@@ -109,9 +115,16 @@ def train(
     Raises:
         TrainingError: The loss is not a number any more, it grew instead of falling, or memory ran
             out; the message says what to try.
-        ValueError: The checkpoint in ``folder`` is of other weights, or of another schedule.
+        ValueError: The checkpoint in ``folder`` is of other weights, or of another schedule, or
+            accelerate would split what is trained over processes (FSDP, DeepSpeed).
     """
     accelerator = accelerator or default_accelerator()
+    if str(accelerator.distributed_type) not in _REPLICATED:
+        raise ValueError(
+            f"what is trained is kept whole on every process, and {accelerator.distributed_type} "
+            "would split it. Encoders are small: launch without it, and spread the base model out "
+            'with device_map="auto" or quantization where it is too large.'
+        )
     parameters = {n: p for n, p in objective.named_parameters() if p.requires_grad}
     optimizers = build_optimizers(parameters, schedule)
     _check_run(folder, schedule)

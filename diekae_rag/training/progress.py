@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from diekae_rag.files import write_text
@@ -55,6 +56,7 @@ class TrainingProgress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}"),
+            console=Console(stderr=True),
             disable=not (is_main and is_shown),
         )
         self._task = self._bar.add_task(name, total=num_steps, completed=self.step, metrics="")

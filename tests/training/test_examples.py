@@ -93,3 +93,38 @@ def test_a_question_that_does_not_fit_the_window_is_named(tokenizer):
 def test_no_records_are_an_error(tokenizer):
     with pytest.raises(ValueError, match="no records"):
         Examples([], tokenizer, CONFIG, window=40)
+
+
+def test_what_is_cut_or_left_out_is_counted_in_a_warning(tokenizer):
+    config = DiekaeConfig(max_passage_tokens=12, max_passages=2)
+    long = "a long passage of many words that go on and on and on"
+    records = [Record("q", "a", (long, "b", "c")), Record("q", "a", (long,))]
+
+    with pytest.warns(UserWarning, match="of 2 passages 1 are longer.*and 1 are beyond"):
+        Examples(records, tokenizer, config, window=512)
+
+
+def test_nothing_is_said_where_nothing_is_cut(tokenizer, recwarn):
+    Examples([Record("q", "a", ("b" * 40,))], tokenizer, DiekaeConfig(), window=512)
+
+    assert not recwarn.list
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 4))
+def test_batches_of_one_length_hold_every_record_once_and_little_padding(
+    tokenizer, lengths, batch_size
+):
+    records = [Record(f"q{n}", "a", (f"{n} " * size,)) for n, size in enumerate(lengths)]
+    options = {"window": 4096, "batch_size": batch_size}
+    config = DiekaeConfig(max_passage_tokens=512)
+    grouped = Examples(records, tokenizer, config, **options)
+    mixed = Examples(records, tokenizer, config, group_by_length=False, **options)
+
+    def longest(examples):
+        rows = [examples._row(place) for place in range(len(lengths))]
+        assert sorted(rows) == list(range(len(lengths)))
+        batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        return sum(max(lengths[row] for row in batch) * len(batch) for batch in batches)
+
+    assert longest(grouped) <= longest(mixed) + max(lengths) * batch_size
