@@ -84,3 +84,18 @@ def train(
         f'Ready to ship: {folder / "weights"}. Try: diekae ask INDEX "..." '
         f"--model {folder / 'weights' / 'encoders'}"
     )
+
+
+@demo_app.command()
+@reports_mistakes
+def records(
+    file: Annotated[Path, typer.Argument(help="A .jsonl file to write.")],
+    rows: Annotated[int, typer.Option(min=1, help="Sets of passages, each with questions.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the invented worlds.")] = 0,
+) -> None:
+    """Write invented training records, of the form that diekae train reads."""
+    from diekae_rag.demo.records import write_records
+
+    if file.suffix != ".jsonl":
+        raise ValueError(f"{file} must end in .jsonl, which is what is written.")
+    show(f"{write_records(file, rows, seed):,} records in {file}")

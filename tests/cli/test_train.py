@@ -7,6 +7,7 @@ import json
 import pytest
 
 from diekae_rag import DiekaeModel
+from diekae_rag.data.records import read_records
 
 SMALL = [
     option
@@ -125,3 +126,14 @@ def test_without_a_base_model_a_run_cannot_begin(run, tmp_path):
 
 def test_help_says_how_to_use_several_devices(run):
     assert "accelerate launch" in run("train", "--help").stdout
+
+
+def test_invented_records_are_what_training_reads(run, tmp_path):
+    result = run("demo", "records", tmp_path / "worlds.jsonl", "--rows", 3)
+
+    assert result.exit_code == 0, result.output
+    count = int(result.stdout.split()[0])
+    records = read_records(tmp_path / "worlds.jsonl")
+    assert len(records) == count
+    assert len({record.passages for record in records}) <= 3
+    assert run("demo", "records", tmp_path / "worlds.csv").exit_code == 1
