@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from accelerate import DistributedType
+from accelerate.tracking import GeneralTracker
 from safetensors.torch import load_file
 from torch import nn
 
@@ -73,10 +75,8 @@ def run(problem, folder, num_steps=12, *, optimizer="muon", accumulation=1, **op
         optimizer=optimizer,
         gradient_accumulation_steps=accumulation,
     )
-    accelerator = default_accelerator(cpu=True)
-    return train(
-        "toy", problem, problem.draw, schedule, folder, accelerator=accelerator, **settings
-    )
+    settings.setdefault("accelerator", default_accelerator(cpu=True))
+    return train("toy", problem, problem.draw, schedule, folder, **settings)
 
 
 def weights_of(problem):
@@ -347,3 +347,64 @@ def test_a_run_that_was_stopped_counts_its_metrics_as_if_it_had_not_been(tmp_pat
     whole, parts = lines["whole"][-1], lines["parts"][-1]
     assert [line["step"] for line in lines["parts"]] == [50, 100]
     assert parts["loss"] == pytest.approx(whole["loss"], abs=1e-4)
+
+
+class Notes(GeneralTracker):
+    """A tracker that keeps what it is told."""
+
+    name, requires_logging_directory = "notes", False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, dict]] = []
+
+    @property
+    def tracker(self):
+        return self.told
+
+    def store_init_configuration(self, values):
+        """Not of interest here."""
+
+    def log(self, values, step, **_):
+        self.told.append((step, values))
+
+
+def test_trackers_of_accelerate_are_told_every_step(tmp_path):
+    notes = Notes()
+    accelerator = default_accelerator(cpu=True, log_with=notes)
+    accelerator.init_trackers("project")
+
+    run(Problem(), tmp_path, num_steps=3, accelerator=accelerator)
+
+    assert [step for step, _ in notes.told] == [1, 2, 3]
+    assert all(set(values) == {"toy/loss", "toy/error"} for _, values in notes.told)
+
+
+def test_an_engine_that_splits_what_is_trained_is_refused(tmp_path, monkeypatch):
+    accelerator = default_accelerator(cpu=True)
+    monkeypatch.setattr(type(accelerator), "distributed_type", DistributedType.FSDP)
+
+    with pytest.raises(ValueError, match="would split it"):
+        run(Problem(), tmp_path, accelerator=accelerator)
+
+
+def test_what_training_took_is_written_down_over_all_parts(tmp_path):
+    run(Problem(), tmp_path, num_steps=3)
+    first = json.loads((tmp_path / "cost.json").read_text())
+    run(Problem(), tmp_path, num_steps=3)
+
+    assert json.loads((tmp_path / "cost.json").read_text()) == first
+    assert first["peak_memory_bytes"] > 2**20
+    assert first["trainable_weights"] == sum(p.numel() for p in Problem().parameters())
+
+
+def test_the_best_weights_are_put_back_at_the_end(tmp_path):
+    problem, losses, weights = Problem(), iter([3.0, 1.0, 2.0]), []
+
+    def evaluate():
+        weights.append(weights_of(problem))
+        return next(losses)
+
+    run(problem, tmp_path, num_steps=12, evaluate=evaluate, evaluate_every=4)
+
+    assert all(torch.equal(weights[1][n], w) for n, w in weights_of(problem).items())
