@@ -95,22 +95,33 @@ class BaseParts:
         return seen[0]
 
     @torch.no_grad()
-    def outputs_at(self, batch: PackedBatch, layers: list[int], site: str) -> Mapping[int, Tensor]:
-        """Outputs ``[B, T, D]`` of the layers' MLPs, or of the whole layers.
+    def outputs_at(
+        self, batch: PackedBatch, layers: list[int], site: str, at: Tensor
+    ) -> Mapping[int, Tensor]:
+        """Outputs ``[positions, D]`` of the layers' MLPs, or of the whole layers.
 
-        Decoder layers above the highest one asked for are not run.
+        Decoder layers above the highest one asked for are not run, nor is the highest one's MLP
+        where nothing is asked of it.
 
         Args:
             batch: What is read.
             layers: Which decoder layers.
             site: ``"mlp"`` or ``"layer"``.
+            at: ``[B, T]`` bool; which positions.
         """
         outputs: dict[int, Tensor] = {}
+        highest, is_cut = max(layers), False
+
+        def cut(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            nonlocal is_cut
+            is_cut = True
+            return (args[0][at][None], *args[1:])
 
         def keep(layer: int) -> Callable[..., None]:
             def hook(module: nn.Module, args: object, output: Any) -> None:
-                outputs[layer] = output[0] if isinstance(output, tuple) else output
-                if layer == max(layers):
+                hidden: Tensor = output[0] if isinstance(output, tuple) else output
+                outputs[layer] = hidden[0] if layer == highest and is_cut else hidden[at]
+                if layer == highest:
                     raise _Reached
 
             return hook
@@ -120,6 +131,8 @@ class BaseParts:
             module = self.layers[layer]
             place = module.get_submodule("mlp") if site == "mlp" else module
             handles.append(place.register_forward_hook(keep(layer)))
+            if layer == highest and site == "mlp":
+                handles.append(place.register_forward_pre_hook(cut))
         try:
             with suppress(_Reached):
                 self._run(batch.input_ids, batch.position_ids, self._mask(batch))

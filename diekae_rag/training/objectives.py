@@ -308,19 +308,20 @@ class Differences(Objective):
         """
         config, q, stuffed = self.encoders.config, batch.injected.questions, batch.for_teacher
         layers = list(config.layers)
-        taught = self.base.outputs_at(stuffed, layers, config.site)
-        given: dict[int, Tensor] = {}
-        if self.is_on_policy:
-            given = {k: d.detach() for k, d in (deltas or self.injected(batch.injected)).items()}
-        with self.injection.adding(given) if self.is_on_policy else nullcontext():
-            bare = self.base.outputs_at(q, layers, config.site)
         here, there = self.positions(q), self.positions(stuffed)
+        taught = self.base.outputs_at(stuffed, layers, config.site, there)
+        given: dict[int, Tensor] = {}
+        if self.is_on_policy:  # the highest layer's own delta moves no other layer
+            below = deltas or self.injected(batch.injected)
+            given = {layer: below[layer].detach() for layer in layers[:-1]}
+        with self.injection.adding(given) if self.is_on_policy else nullcontext():
+            bare = self.base.outputs_at(q, layers, config.site, here)
         targets = {}
         for layer in layers:
-            own = bare[layer][here].float()
+            own = bare[layer].float()
             if layer in given:
                 own = own - given[layer][here].float()  # seen after our own delta was added
-            targets[str(layer)] = taught[layer][there].float() - own
+            targets[str(layer)] = taught[layer].float() - own
         return targets
 
     def positions(self, batch: PackedBatch) -> Tensor:

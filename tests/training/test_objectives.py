@@ -135,11 +135,28 @@ def test_perfect_differences_make_the_injected_model_the_stuffed_one(build, draw
     perfect = {0: zero[0].clone()}
     perfect[0][here] = targets["0"]
     with objective.injection.adding(perfect):
-        got = objective.base.outputs_at(batch.injected.questions, [0], "layer")[0][here]
+        got = objective.base.outputs_at(batch.injected.questions, [0], "layer", here)[0]
     there = objective.positions(batch.stuffed)
-    want = objective.base.outputs_at(batch.stuffed, [0], "layer")[0][there]
+    want = objective.base.outputs_at(batch.stuffed, [0], "layer", there)[0]
 
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("highest", [1, 2])
+@pytest.mark.parametrize("site", ["mlp", "layer"])
+def test_what_a_layer_gives_does_not_depend_on_which_others_are_asked_for(
+    build, draw, site, highest
+):
+    objective = build(Differences)
+    stuffed = draw(objective.encoders.config).stuffed
+    at = objective.positions(stuffed)
+
+    several = objective.base.outputs_at(stuffed, sorted({0, 1, highest}), site, at)
+    alone = {n: objective.base.outputs_at(stuffed, [n], site, at)[n] for n in (0, 1, highest)}
+
+    for layer, output in several.items():
+        assert output.shape == (int(at.sum()), 32)
+        torch.testing.assert_close(output, alone[layer])
 
 
 def test_on_policy_and_off_policy_agree_at_the_lowest_layer_and_part_above(build, draw):

@@ -27,7 +27,11 @@ KINDS = {"distill": Outputs, "differences": Differences}
 
 def records(count: int = 5) -> list[Record]:
     return [
-        Record(f"Who is {n}?", "Ada" if n % 2 else "Brenk of Oltun", (f"Number {n} is she.",) * n)
+        Record(
+            f"Who is {n}?",
+            "Ada" if n % 2 else "Brenk of Oltun",
+            (f"Number {n} is she.",) * min(n, 5),
+        )
         for n in range(1, count + 1)
     ]
 
