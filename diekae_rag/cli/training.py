@@ -120,7 +120,7 @@ def train(
     encoders = _fields(layers, field)
     begun = folder / "plan.json"
     if plan is None and base is None and begun.exists():
-        values = json.loads(begun.read_text(encoding="utf-8"))
+        values = read_plan(begun).to_dict()
     else:
         values = {} if plan is None else read_plan(plan).to_dict()
     values |= given

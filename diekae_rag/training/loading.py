@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from transformers import (
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.training.plan import TrainingPlan
 
-__all__ = ["base_window", "encoder_config", "load_base", "load_tokenizer"]
+__all__ = ["base_window", "check_base", "encoder_config", "load_base", "load_tokenizer"]
 
 _MOST_LAYERS = 8
 _RECOMMENDED = {
@@ -29,6 +30,17 @@ _RECOMMENDED = {
     "num_attention_heads": 4,
     "num_hidden_layers": 5,
 }
+
+
+def check_base(name: str) -> None:
+    """Refuses what looks like a folder and is none, before a hub is asked for it.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_like_path and not Path(name).is_dir():
+        raise FileNotFoundError(f"there is no folder {name} with a base model in it.")
 
 
 def load_tokenizer(plan: TrainingPlan) -> PreTrainedTokenizerBase:

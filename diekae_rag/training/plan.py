@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ _RATES = {
     "warmup": 2e-3, "distill": 5e-4, "differences": 5e-4, "finetune": 5e-4,
     "lora": 5e-4, "full": 2e-5,
 }  # fmt: skip
+_UNREADABLE = (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError)
 _CHOICES = {
     "preset": ("recommended", "paper"),
     "precision": ("no", "bf16", "fp16"),
@@ -205,12 +207,20 @@ def _stage(value: Any) -> StagePlan:
 
 
 def read_plan(path: str | Path) -> TrainingPlan:
-    """Reads a plan from TOML, ``[[stages]]`` and ``[encoders]`` as tables.
+    """Reads a plan: TOML, ``[[stages]]`` and ``[encoders]`` as tables, or a run's ``plan.json``.
 
     Raises:
-        ValueError: It is no TOML, or no plan.
+        FileNotFoundError: There is no such file.
+        ValueError: It is neither, or no plan.
     """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no plan {path}.")
     try:
-        return TrainingPlan.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return TrainingPlan.from_dict(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, ValueError) and not isinstance(error, _UNREADABLE):
+            raise
         raise ValueError(f"{path} is no plan ({error}).") from error

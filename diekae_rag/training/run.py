@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from diekae_rag.config import DiekaeConfig
-from diekae_rag.data.records import Record, read_records
+from diekae_rag.data.records import Record, RecordError, read_records
 from diekae_rag.encoders import Encoders
 from diekae_rag.files import new_folder
 from diekae_rag.training.baselines import add_lora, lora_rank, num_trainable
@@ -21,10 +22,16 @@ from diekae_rag.training.card import write_card
 from diekae_rag.training.dumping import ensure_targets
 from diekae_rag.training.ends import load_ends
 from diekae_rag.training.examples import Examples
-from diekae_rag.training.loading import base_window, encoder_config, load_base, load_tokenizer
+from diekae_rag.training.loading import (
+    base_window,
+    check_base,
+    encoder_config,
+    load_base,
+    load_tokenizer,
+)
 from diekae_rag.training.loop import default_accelerator, train
 from diekae_rag.training.objectives import Batch
-from diekae_rag.training.plan import BASELINES, StagePlan, TrainingPlan
+from diekae_rag.training.plan import BASELINES, StagePlan, TrainingPlan, read_plan
 from diekae_rag.training.plots import plot_losses
 from diekae_rag.training.provenance import check_plan, describe_data, write_provenance
 from diekae_rag.training.stages import OBJECTIVES, StageRun, evaluation, train_stages
@@ -58,7 +65,7 @@ def run_plan(
     """
     folder = Path(folder)
     if (begun := folder / "plan.json").exists():
-        check_plan(json.loads(begun.read_text(encoding="utf-8")), plan, folder)
+        check_plan(read_plan(begun).to_dict(), plan, folder)
     accelerator = default_accelerator(
         mixed_precision=plan.precision,
         log_with=list(plan.log_with) or None,
@@ -91,6 +98,7 @@ class _Run:
     ) -> None:
         self.plan, self.folder, self.accelerator = plan, folder, accelerator
         self.show_progress = show_progress
+        check_base(plan.base)
         read = {name: read_records(name) for name in (*plan.data, *plan.valid)}
         counts = {name: len(records) for name, records in read.items()}
         self.data: dict[str, Sequence[Mapping[str, Any]]] = {
@@ -99,6 +107,7 @@ class _Run:
         }
         self.records = [record for name in plan.data for record in read[name]]
         self.held_out = [record for name in plan.valid for record in read[name]]
+        _check_passages(self.records)
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(plan)
         self.encoders = self._build_encoders()
         if accelerator.is_main_process:
@@ -264,3 +273,23 @@ class _Run:
     def _schedule(self, stage: StagePlan, examples: Examples) -> Any:
         world = self.accelerator.num_processes
         return stage.schedule(examples.batches_per_epoch, self.plan, world)
+
+
+def _check_passages(records: Sequence[Record]) -> None:
+    """Says how many records have no passages; encoders learn nothing from those.
+
+    Raises:
+        RecordError: None has any.
+    """
+    empty = sum(not record.passages for record in records)
+    if empty == len(records):
+        raise RecordError(
+            f"none of the {empty} records has passages, and these are what encoders read; add "
+            '"passages": a list of texts, to each record.'
+        )
+    if empty:
+        warnings.warn(
+            f"{empty} of {len(records)} records have no passages; encoders learn nothing from "
+            "them.",
+            stacklevel=2,
+        )

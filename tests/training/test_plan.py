@@ -57,12 +57,21 @@ def test_a_plan_is_read_from_toml_as_from_json(tmp_path):
     assert TrainingPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
-def test_what_is_no_toml_is_an_error(tmp_path):
-    path = tmp_path / "plan.toml"
-    path.write_text("base = ")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("plan.toml", "base = "), ("plan.json", "garbage"), ("plan.json", "[1]"), ("plan.json", "3")],
+)
+def test_what_is_no_plan_is_an_error_that_names_the_file(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
 
-    with pytest.raises(ValueError, match="no plan"):
+    with pytest.raises(ValueError, match=rf"{name} is no plan"):
         read_plan(path)
+
+
+def test_a_plan_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no plan"):
+        read_plan(tmp_path / "plan.toml")
 
 
 @pytest.mark.parametrize(

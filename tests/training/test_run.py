@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -192,6 +193,27 @@ def test_a_malformed_record_is_named_and_nothing_is_written(plan, data, tmp_path
         run_plan(plan("warmup"), tmp_path / "run", show_progress=False)
 
     assert not (tmp_path / "run").exists()
+
+
+def test_records_without_passages_are_counted_and_refused_where_there_are_no_others(
+    plan, data, tmp_path
+):
+    row = json.dumps({"prompt": "Who?", "answer": "Ada", "passages": []})
+    with (data / "train.jsonl").open("a") as file:
+        file.write(row + "\n")
+    with pytest.warns(UserWarning, match="1 of 13 records have no passages"):
+        run_plan(plan("warmup"), tmp_path / "run", show_progress=False)
+
+    (data / "train.jsonl").write_text(row + "\n")
+    with pytest.raises(RecordError, match="none of the 1 records"):
+        run_plan(plan("warmup"), tmp_path / "other", show_progress=False)
+
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_base_model_that_is_not_there_is_an_error(plan, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder \./nowhere"):
+        run_plan(replace(plan("warmup"), base="./nowhere"), tmp_path / "run")
 
 
 def command(plan, tmp_path, folder):
