@@ -9,10 +9,12 @@ import typer
 
 import diekae_rag
 from diekae_rag.cli.asking import ask, index
+from diekae_rag.cli.benching import bench_app
 from diekae_rag.cli.console import show
 from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
 from diekae_rag.cli.evaluating import evaluate
+from diekae_rag.cli.fetching import fetch
 from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
 from diekae_rag.cli.training import train
 
@@ -31,6 +33,8 @@ app.command()(index)
 app.command()(ask)
 app.command("eval")(evaluate)
 app.command()(train)
+app.command("data")(fetch)
+app.add_typer(bench_app, name="bench")
 app.command()(convert)
 
 

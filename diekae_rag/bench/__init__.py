@@ -1,0 +1,1 @@
+"""What it costs to train, side by side with what would otherwise be trained."""

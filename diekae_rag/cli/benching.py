@@ -1,0 +1,107 @@
+"""``diekae bench``: what it costs, side by side with what would otherwise be done."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from diekae_rag.cli.console import note, show, show_json
+from diekae_rag.cli.mistakes import reports_mistakes
+from diekae_rag.cli.options import AsJson
+
+__all__ = ["bench_app"]
+
+bench_app = typer.Typer(
+    help="Measure what training costs.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+
+class ShapeName(StrEnum):
+    """The shapes of ``diekae_rag.bench.setting``."""
+
+    tiny = "tiny"
+    llama_160m = "llama-160m"
+    llama_1b = "llama-1.1b"
+    llama_2_7b = "llama-2-7b"
+
+
+class DtypeName(StrEnum):
+    """Precision of weights, gradients and optimiser states."""
+
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+
+
+class DeviceName(StrEnum):
+    """Where to measure."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@bench_app.callback()
+def _bench() -> None:
+    """Measure what it costs, side by side with what would otherwise be done."""
+
+
+@bench_app.command()
+@reports_mistakes
+def train(
+    shape: Annotated[
+        ShapeName, typer.Option(help="The base model, with random weights.")
+    ] = ShapeName.llama_1b,
+    knowledge_tokens: Annotated[int, typer.Option(min=1, help="Before each prompt.")] = 512,
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="In each prompt.")] = 32,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="In each answer.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows in a step.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of an arm in a round.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each arm is measured.")] = 3,
+    dtype: Annotated[DtypeName, typer.Option(help="Precision.")] = DtypeName.bfloat16,
+    device: Annotated[DeviceName, typer.Option(help="Where to measure.")] = DeviceName.auto,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="A layer to inject into; may be given again. The paper's 3 to 8."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only this arm; may be given again.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="For LoRA and full: less memory, more time."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the time and memory of a training step: distillation, LoRA, all weights.
+
+    Each arm is measured in a process of its own, one after the other, round after round. Close
+    what else is running first.
+    """
+    from diekae_rag.bench.report import ARM_NAMES, benchmark
+    from diekae_rag.bench.setting import Setting
+    from diekae_rag.bench.tables import benchmark_tables
+
+    setting = Setting(
+        shape=shape.value,
+        knowledge_tokens=knowledge_tokens,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+        batch_size=batch_size,
+        steps=steps,
+        dtype=dtype.value,
+        device=device.value,
+        layers=tuple(layer or ()),
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    report = benchmark(
+        setting,
+        arms=arm or ARM_NAMES,
+        rounds=rounds,
+        on_step=lambda step: note("bench", step, "cyan"),
+    )
+    if as_json:
+        show_json(report)
+    else:
+        show(benchmark_tables(report))
