@@ -82,7 +82,7 @@ def build_base(setting: Setting, device: torch.device) -> LlamaForCausalLM:
             if isinstance(module, LlamaRMSNorm):
                 weight.fill_(1.0)
                 continue
-            for piece in weight.view(-1).split(_TILE):
+            for piece in torch.split(weight.view(-1), _TILE):
                 piece.copy_(tile[: len(piece)])
     nn.Module.requires_grad_(model, False)
     nn.Module.eval(model)
