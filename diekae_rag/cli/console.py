@@ -66,6 +66,8 @@ def quiet_libraries() -> None:
     """Turns off the progress bars and hints of the libraries that load models."""
     import transformers
 
+    # Said by transformers to what peft does, and of no use to whoever runs a command.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated")
     logging: Any = transformers.utils.logging  # its functions have no types
     logging.disable_progress_bar()
     logging.set_verbosity_error()
