@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from diekae_rag.answers import Mode
+from diekae_rag.evaluation.tuned import load_full, load_lora
 from diekae_rag.locations import locate
 from diekae_rag.model import DiekaeModel
 
@@ -20,56 +23,114 @@ ARMS: dict[str, Mode] = {
     "inject": "inject",
     "inject_distilled": "inject",
     "combine": "combine",
+    "lora": "stuff",
+    "full": "stuff",
 }
-"""Every arm, and the mode it answers in. Only ``inject_distilled`` has encoders of its own: those
-of the stage before fine-tuning."""
+"""Every arm, and the mode it answers in. ``inject_distilled`` has the encoders of the stage before
+fine-tuning; ``lora`` and ``full`` have another base model, trained to read what is stuffed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A name, a model, and the mode in which it answers."""
+    """A name, a model, and the mode in which it answers.
+
+    Args:
+        name: What tables call it.
+        model: Who answers.
+        mode: Which way the passages go.
+        trainable_weights: How many numbers were trained for it.
+        folder: Where they were saved, and maybe what training them cost.
+    """
 
     name: str
     model: DiekaeModel
     mode: Mode
+    trainable_weights: int = 0
+    folder: Path | None = None
 
 
 def distilled_folder(name_or_path: str) -> Path | None:
-    """Where the encoders before fine-tuning lie: in ``<folder>_distilled``, if anywhere."""
+    """Where the encoders before fine-tuning lie, if anywhere.
+
+    In ``<folder>_distilled``, or where a training run keeps those of its distillation.
+    """
     folder = locate(name_or_path).folder
     if folder is None:
         return None
-    beside = folder.resolve().with_name(f"{folder.resolve().name}_distilled")
-    return beside if (beside / "config.json").exists() else None
+    folder = folder.resolve()
+    run = folder.parent
+    places = [
+        folder.with_name(f"{folder.name}_distilled"),
+        run / "distill" / "encoders",
+        run / "differences" / "encoders",
+    ]
+    return next((place for place in places if (place / "config.json").exists()), None)
 
 
-def load_arms(name_or_path: str = "demo", names: Sequence[str] = tuple(ARMS)) -> list[Arm]:
-    """Loads a model for each arm; all but one of them share it.
+def load_arms(
+    name_or_path: str = "demo",
+    names: Sequence[str] = tuple(ARMS),
+    *,
+    lora: str | os.PathLike[str] | None = None,
+    full: str | os.PathLike[str] | None = None,
+    **base_options: Any,
+) -> list[Arm]:
+    """Loads a model for each arm; those that differ in the mode alone share it.
 
     The distilled encoders get a base model of their own, because one base model holds one set of
-    encoders. Where there are none, that arm is left out.
+    encoders; so do the arms with other weights. Where there are none, that arm is left out.
 
     Args:
         name_or_path: As for ``DiekaeModel.from_pretrained``.
         names: Which arms, of ``ARMS``.
+        lora: A folder of adapters for the base model, saved by PEFT.
+        full: A folder with the base model's weights after training all of them.
+        **base_options: Given to ``AutoModelForCausalLM.from_pretrained`` (``dtype``,
+            ``device_map``, ...), alike for every arm.
 
     Raises:
-        ValueError: An arm that does not exist.
-        FileNotFoundError: There are no such encoders.
+        ValueError: An arm that does not exist, or weights for one that is not wanted.
+        FileNotFoundError: There are no such encoders, adapters or weights.
     """
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}.")
-    model = DiekaeModel.from_pretrained(name_or_path)
+    for name, folder in {"lora": lora, "full": full}.items():
+        if folder is not None and name not in names:
+            raise ValueError(
+                f"{os.fspath(folder)} is for the arm {name}, which is not among "
+                f"{', '.join(names)}; add it, or leave the folder out."
+            )
+    model = DiekaeModel.from_pretrained(name_or_path, **base_options)
+    encoders = sum(weight.numel() for weight in model.encoders.parameters())
+    place = locate(name_or_path)
+    base_name, revision = place.base(model.encoders.config)
+
+    def new_base() -> PreTrainedModel:
+        base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            base_name, revision=revision, **base_options
+        )
+        return base
+
+    def around(base: PreTrainedModel, folder: str | Path = name_or_path) -> DiekaeModel:
+        return DiekaeModel.from_pretrained(folder, base=base, tokenizer=model.tokenizer)
+
     arms = []
     for name in dict.fromkeys(names):
-        if name != "inject_distilled":
-            arms.append(Arm(name, model, ARMS[name]))
-        elif folder := distilled_folder(name_or_path):
-            arms.append(Arm(name, _distilled(name_or_path, folder, model), ARMS[name]))
+        mode = ARMS[name]
+        if name == "inject_distilled":
+            if distilled := distilled_folder(name_or_path):
+                other = around(new_base(), distilled)
+                arms.append(Arm(name, other, mode, encoders, distilled))
+        elif name == "lora":
+            if lora is not None:
+                base, count = load_lora(Path(lora), new_base())
+                arms.append(Arm(name, around(base), mode, count, Path(lora)))
+        elif name == "full":
+            if full is not None:
+                base, count = load_full(Path(full), **base_options)
+                arms.append(Arm(name, around(base), mode, count, Path(full)))
+        elif mode in ("inject", "combine"):
+            arms.append(Arm(name, model, mode, encoders, place.folder))
+        else:
+            arms.append(Arm(name, model, mode))
     return arms
-
-
-def _distilled(name_or_path: str, folder: Path, model: DiekaeModel) -> DiekaeModel:
-    base_name, revision = locate(name_or_path).base(model.encoders.config)
-    base = AutoModelForCausalLM.from_pretrained(base_name, revision=revision)
-    return DiekaeModel.from_pretrained(folder, base=base, tokenizer=model.tokenizer)

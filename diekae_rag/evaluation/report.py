@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from diekae_rag.demo.worlds import World
 from diekae_rag.evaluation.arms import Arm
@@ -20,6 +19,7 @@ from diekae_rag.evaluation.outcomes import (
     summarise,
     summarise_costs,
 )
+from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.index import Embedder
 
 __all__ = ["NUMBERS_OF_PASSAGES", "evaluate"]
@@ -80,7 +80,7 @@ def evaluate(
     widest = find_cases(index, world.questions(num_questions), max(k, *NUMBERS_OF_PASSAGES))
     cases, few = [case.first(k) for case in widest], widest[:num_split_questions]
     reworded = _reworded(world, len(few), k, index.embedder, show_progress) if few else []
-    with _progress(show_progress) as progress:
+    with progress_bars(show_progress) as progress:
 
         def ask(what: str, some: Sequence[Case]) -> _Outcomes:
             return {arm.name: _ask(arm, some, what, progress) for arm in arms}
@@ -154,14 +154,3 @@ def _weights(arm: Arm) -> dict[str, Any]:
     reader = sum(weight.numel() for weight in arm.model.base.parameters())
     encoders = sum(weight.numel() for weight in arm.model.encoders.parameters())
     return {"reader": reader, "encoders": encoders, "share": encoders / reader}
-
-
-def _progress(show: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not show,
-    )
