@@ -1,7 +1,8 @@
 """``python -m diekae_rag.realtext DATA FOLDER``: what measuring on real text needs.
 
-It writes ``FOLDER/base`` (a reader), ``FOLDER/train.jsonl`` (records to train encoders on) and
-``FOLDER/valid/<set>.jsonl`` (records to measure on).
+It writes ``FOLDER/base`` (a reader), ``FOLDER/train.jsonl`` and ``FOLDER/plan.toml`` (what encoders
+are trained on, and how), ``FOLDER/valid/<set>.jsonl`` (records to measure on) and, where answers are
+labels, ``FOLDER/head/<set>.jsonl`` (records to train a head on).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 
 from diekae_rag.data.records import Record
 from diekae_rag.files import write_text
+from diekae_rag.locations import demo_folder
 from diekae_rag.realtext.mixture import write_mixture
 from diekae_rag.realtext.reader import build_mixture, load_text_tokenizer, train_text_reader
 from diekae_rag.realtext.sets import MEASURED, TextSet, read_sets
@@ -23,6 +25,31 @@ from diekae_rag.training.loop import default_accelerator
 
 _MEASURED, _REASONED = 300, 600  # records of a set that are measured on
 _BATCHES = 1500
+
+
+_PLAN = """base = "{folder}/base"
+data = "{folder}/train.jsonl"
+initial = "{initial}"
+checkpoint_every = 50
+
+[[stages]]
+name = "warmup"
+num_steps = 450
+learning_rate = 1e-3
+[[stages]]
+name = "distill"
+num_steps = 150
+[[stages]]
+name = "finetune"
+num_steps = 150
+[[stages]]
+name = "lora"
+num_steps = 150
+[[stages]]
+name = "full"
+num_steps = 150
+learning_rate = 1e-4
+"""
 
 
 def prepare(
@@ -38,6 +65,8 @@ def prepare(
     for name in ("folio", "proofwriter"):
         _write(_sample(sets[name].train, _REASONED), folder / "head" / f"{name}.jsonl")
     count = write_mixture(build_mixture(records, tokenizer), _BATCHES, folder / "train.jsonl")
+    plan = _PLAN.format(folder=folder, initial=demo_folder() / "encoders")
+    write_text(folder / "plan.toml", plan)
     typer.echo(f"{count:,} records in {folder / 'train.jsonl'}; {_sizes(sets)}")
     accelerator = default_accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
     train_text_reader(records, tokenizer, folder, accelerator)
