@@ -1,8 +1,8 @@
 """``python -m diekae_rag.realtext DATA FOLDER``: what measuring on real text needs.
 
-It writes ``FOLDER/base`` (a reader), ``FOLDER/train.jsonl`` and ``FOLDER/plan.toml`` (what encoders
-are trained on, and how), ``FOLDER/valid/<set>.jsonl`` (records to measure on) and, where answers are
-labels, ``FOLDER/head/<set>.jsonl`` (records to train a head on).
+It writes ``FOLDER/base`` (a reader), ``train.jsonl`` and ``plan.toml`` (what encoders are trained
+on, and how), ``valid/<set>.jsonl`` (records to measure on) and, where answers are labels,
+``head/<set>.jsonl`` (records to train a head on).
 """
 
 from __future__ import annotations
