@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.torch import load_file, save_file
@@ -58,14 +58,17 @@ def dumped(workload: Workload) -> Arm:
     """The same once the targets are on disk, in bfloat16; writing them is timed apart."""
     objective, batch = _objective(workload, Differences)
     assert isinstance(objective, Differences)
-    teacher, file = objective, Path(mkdtemp()) / "targets.safetensors"
+    teacher, folder = objective, TemporaryDirectory()  # gone with the last step that reads it
+
+    def file() -> Path:
+        return Path(folder.name) / "targets.safetensors"
 
     def dump() -> None:
         targets = teacher.targets(batch)
-        save_file({name: target.bfloat16().cpu() for name, target in targets.items()}, file)
+        save_file({name: target.bfloat16().cpu() for name, target in targets.items()}, file())
 
     def draw() -> Batch:
-        return Batch(batch.injected, targets=load_file(file)).to(workload.device)
+        return Batch(batch.injected, targets=load_file(file())).to(workload.device)
 
     return Arm(objective, draw, False, _layers(objective), dump=dump)
 

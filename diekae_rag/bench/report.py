@@ -63,7 +63,7 @@ def benchmark(
         arms: Which ones.
         rounds: How many times each.
         measure: Measures one arm once.
-        on_step: Told what is about to be measured.
+        on_step: Told what is about to be measured, and what came of it.
 
     Returns:
         A report of JSON values: ``setting``, ``rounds``, ``epochs``, ``load_average`` before the
@@ -86,6 +86,7 @@ def benchmark(
                 continue
             on_step(f"round {number} of {rounds}: {name}")
             results[name].append(measure(setting, name))
+            on_step(_outcome(results[name][-1]))
     measured = [result for some in results.values() for result in some if result["fits"]]
     summaries = {name: summarise(some) for name, some in results.items()}
     ratios = {name: _ratios(arm, summaries.get(_BASELINE)) for name, arm in summaries.items()}
@@ -131,6 +132,14 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "trained_weights": last["trained_weights"],
         "details": last["details"],
     }
+
+
+def _outcome(result: Mapping[str, Any]) -> str:
+    """One measurement in words, for whoever waits for the next."""
+    if not result["fits"]:
+        return "does not fit into the memory that is free"
+    seconds, size = statistics.median(result["seconds"]), result["peak_bytes"] / 2**30
+    return f"{seconds:.3f} s a step, {size:.2f} GiB above the base model"
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

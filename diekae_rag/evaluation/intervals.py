@@ -53,7 +53,7 @@ def percentile_interval(samples: Floats, share: float = 0.95) -> list[float] | N
         Two ends, or ``None`` where more resamples are undefined than may lie beyond one of them.
 
     Example:
-        >>> percentile_interval(np.linspace(0, 1, 101))
+        >>> [round(end, 3) for end in percentile_interval(np.linspace(0, 1, 101))]
         [0.025, 0.975]
         >>> percentile_interval(np.array([1.0, np.nan])) is None
         True

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -81,9 +81,14 @@ def test_training_from_dumped_targets_is_training_with_the_teacher():
     torch.testing.assert_close(got, want, rtol=2e-2, atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def base():
+    return build_workload(SETTING).base
+
+
+@settings(deadline=None)
 @given(st.integers(1, 200_000))
-def test_the_rank_of_lora_is_the_one_with_the_nearest_number_of_weights(wanted):
-    base = build_workload(SETTING).base
+def test_the_rank_of_lora_is_the_one_with_the_nearest_number_of_weights(base, wanted):
     per_rank = 4 * (32 + 32 + 32 + 16)
 
     rank = lora_rank(base, wanted)
