@@ -7,6 +7,7 @@ model, h width of an encoder, N blocks of all bodies.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -87,9 +88,14 @@ class _Reader:
     """
 
     def __init__(
-        self, knowledge: Knowledge, first_block: int, cache: Any, first_layer: int
+        self,
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
+        first_block: int,
+        cache: Any,
+        first_layer: int,
     ) -> None:
-        self.knowledge, self.first_block = knowledge, first_block
+        self.keys, self.values, self.first_block = keys, values, first_block
         self.cache, self.first_layer = cache, first_layer
 
     def update(
@@ -99,8 +105,8 @@ class _Reader:
         if self.cache is not None:
             keys, values = self.cache.update(keys, values, self.first_layer + block)
         return (
-            torch.cat([self.knowledge.keys[block].to(keys), keys], 2),
-            torch.cat([self.knowledge.values[block].to(values), values], 2),
+            torch.cat([self.keys[block].to(keys), keys], 2),
+            torch.cat([self.values[block].to(values), values], 2),
         )
 
 
@@ -204,10 +210,12 @@ class Encoders(PreTrainedModel):
         """
         seen = knowledge.mask[:, None, :].expand(-1, mask.shape[1], -1)
         full = torch.cat([seen, mask], 2)[:, None]
+        # Apart at once: taken out block by block, each would get a gradient as large as all.
+        known = knowledge.keys.unbind(0), knowledge.values.unbind(0)
         hidden: dict[str, Tensor] = {}
         for index, (name, body) in enumerate(self.bodies.items()):
             first_block = index * self.config.num_hidden_layers
-            reader = _Reader(knowledge, first_block, cache, first_layer)
+            reader = _Reader(*known, first_block, cache, first_layer)
             hidden[name] = body(embeddings, full, positions, reader)
         return {
             layer: self.up[str(layer)](hidden.get("shared", hidden.get(str(layer))))
