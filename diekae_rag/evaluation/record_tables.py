@@ -36,7 +36,8 @@ def records_tables(report: Mapping[str, Any], title: str) -> RenderableType:
         f"Took {report['seconds']:.0f} s.",
     ]
     text = Text(" ".join(filter(None, notes)))
-    return Group(_quality(report, title), "", _costs(report, title), "", text)
+    tables = (table(report, title) for table in (_quality, _likelihood, _costs, _training))
+    return Group(*(part for table in tables for part in (table, "")), text)
 
 
 def reasoning_table(report: Mapping[str, Any], title: str) -> RenderableType:
@@ -63,7 +64,7 @@ def reasoning_table(report: Mapping[str, Any], title: str) -> RenderableType:
 
 
 def _quality(report: Mapping[str, Any], title: str) -> Table:
-    headings = ["exact match (95 %)", "F1 (95 %)", "kept (95 %)", "loss, nats (95 %)", "perplexity"]
+    headings = ["exact match (95 %)", "F1 (95 %)", "kept (95 %)"]
     table = _table(f"{title}: {report['num_records']:,} records", headings)
     for name, arm in report["arms"].items():
         kept = report["retention"].get(name, {})
@@ -72,31 +73,51 @@ def _quality(report: Mapping[str, Any], title: str) -> Table:
             percent(arm["exact_match"], arm["exact_match_interval"]),
             percent(arm["f1"], arm["f1_interval"]),
             percent(kept.get("f1"), kept.get("f1_interval")),
+        )
+    return table
+
+
+def _likelihood(report: Mapping[str, Any], title: str) -> Table:
+    headings = ["nats a token (95 %)", "perplexity (95 %)"]
+    table = _table(f"{title}: {report['answer_tokens']:,} tokens of the right answers", headings)
+    for name, arm in report["arms"].items():
+        table.add_row(
+            name,
             _number(arm["loss"], arm["loss_interval"]),
-            _shown(arm["perplexity"], lambda value: f"{value:,.2f}"),
+            _number(arm["perplexity"], arm["perplexity_interval"]),
         )
     return table
 
 
 def _costs(report: Mapping[str, Any], title: str) -> Table:
-    headings = ["tokens read", "first token", "a question", "memory", "trained weights", "training"]
-    table = _table(f"{title}: what it costs", headings)
+    headings = ["tokens read", "first token", "a question", "memory"]
+    table = _table(f"{title}: what an answer costs", headings)
     for name, arm in report["arms"].items():
         table.add_row(
             name,
             f"{arm['prompt_tokens']:.0f}",
             _shown(arm["seconds_to_first_token"], _milliseconds),
             _shown(arm["seconds_per_question"], _milliseconds),
-            _shown(arm["peak_memory_bytes"], lambda value: f"{value / 2**20:,.0f} MiB"),
+            _shown(arm["peak_memory_bytes"], _mebibytes),
+        )
+    return table
+
+
+def _training(report: Mapping[str, Any], title: str) -> Table:
+    table = _table(f"{title}: what training cost", ["weights", "seconds", "memory, in all"])
+    for name, arm in report["arms"].items():
+        table.add_row(
+            name,
             f"{arm['trainable_weights']:,}",
-            _shown(arm["training_seconds"], lambda value: f"{value:,.0f} s"),
+            _shown(arm["training_seconds"], lambda value: f"{value:,.0f}"),
+            _shown(arm["training_peak_memory_bytes"], _mebibytes),
         )
     return table
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title)
-    table.add_column("arm", style="bold")
+    table.add_column("arm", style="bold", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
@@ -110,5 +131,10 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:,.1f} ms"
 
 
-def _number(value: float, interval: Sequence[float] | None) -> str:
-    return f"{value:.3f}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if interval else "")
+def _mebibytes(num_bytes: float) -> str:
+    return f"{num_bytes / 2**20:,.0f} MiB"
+
+
+def _number(value: float | None, interval: Sequence[float | None] | None) -> str:
+    ends = [_shown(end, lambda value: f"{value:,.3f}") for end in interval or ()]
+    return _shown(value, lambda value: f"{value:,.3f}") + (f" ({'-'.join(ends)})" if ends else "")

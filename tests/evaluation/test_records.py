@@ -45,10 +45,11 @@ def test_a_report_has_the_documented_shape(report, arms):
 
 
 def test_a_report_can_be_laid_out_for_people(report, arms):
-    console = Console(width=160)
+    console = Console(width=80)
     with console.capture() as captured:
         console.print(records_tables(report, "mine"))
     assert all(arm.name in captured.get() for arm in arms)
+    assert "…" not in captured.get()  # nothing is cut in a terminal of the usual width
     assert "mine: 5 records" in captured.get()
 
 
