@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,14 @@ def build_encoders(**choices: Any) -> Encoders:
 def base(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     """A fresh random base model."""
     return build_base(len(tokenizer))
+
+
+@pytest.fixture
+def base_folder(base: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Path:
+    """The same on disk, with its tokenizer."""
+    base.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
 
 
 @pytest.fixture

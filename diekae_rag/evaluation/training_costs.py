@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_training_cost"]
+from diekae_rag.training.plan import BASELINES
 
-_BASELINES = ("lora", "full")
+__all__ = ["read_training_cost"]
 
 
 def read_training_cost(folder: Path | None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _places(folder: Path) -> Sequence[Path]:
 
 def _encoder_stages(plan: Path) -> list[str]:
     names = [s if isinstance(s, str) else s.get("name") for s in _read(plan).get("stages", [])]
-    return [name for name in names if name and name not in _BASELINES]
+    return [name for name in names if name and name not in BASELINES]
 
 
 def _read(path: Path) -> dict[str, Any]:

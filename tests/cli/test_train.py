@@ -31,20 +31,12 @@ def records(tmp_path):
 
 
 @pytest.fixture
-def reader_folder(base, tokenizer, tmp_path):
-    """A base model on disk."""
-    base.save_pretrained(tmp_path / "reader")
-    tokenizer.save_pretrained(tmp_path / "reader")
-    return tmp_path / "reader"
-
-
-@pytest.fixture
-def begin(run, records, reader_folder, tmp_path):
+def begin(run, records, base_folder, tmp_path):
     """Begins a run in ``tmp_path/run``; further options may be given."""
 
     def begin(*options, precision="no"):
         return run(
-            "train", tmp_path / "run", "--base", reader_folder, "--data", records,
+            "train", tmp_path / "run", "--base", base_folder, "--data", records,
             "--batch-size", 2, "--precision", precision, *SMALL, *options,
         )  # fmt: skip
 
@@ -76,10 +68,10 @@ def test_a_run_goes_on_without_its_options(begin, run, tmp_path):
     assert plan(tmp_path) == before
 
 
-def test_a_plan_in_a_file_may_be_changed_by_options(run, records, reader_folder, tmp_path):
+def test_a_plan_in_a_file_may_be_changed_by_options(run, records, base_folder, tmp_path):
     file = tmp_path / "plan.toml"
     file.write_text(
-        f'base = "{reader_folder}"\ndata = "{records}"\n'
+        f'base = "{base_folder}"\ndata = "{records}"\n'
         'batch_size = 2\nprecision = "no"\nseed = 3\n'
         'stages = [{name = "warmup", num_steps = 1}]\n'
         "[encoders]\nhidden_size = 16\nintermediate_size = 32\nnum_hidden_layers = 1\n"

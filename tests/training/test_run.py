@@ -39,14 +39,6 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def base_folder(base, tokenizer, tmp_path):
-    """A base model on disk."""
-    base.save_pretrained(tmp_path / "base")
-    tokenizer.save_pretrained(tmp_path / "base")
-    return tmp_path / "base"
-
-
-@pytest.fixture
 def plan(data, base_folder):
     """Builds a plan of two steps a stage."""
 
