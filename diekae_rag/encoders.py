@@ -17,8 +17,10 @@ from transformers.models.llama.modeling_llama import (
     LlamaDecoderLayer,
     LlamaRMSNorm,
     LlamaRotaryEmbedding,
+    apply_rotary_pos_emb,
 )
 
+from diekae_rag.attention import ATTENTION
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.states import Knowledge, PassageStates
 
@@ -45,7 +47,7 @@ class EncoderBody(nn.Module):
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
             max_position_embeddings=1 << 20,
         )
-        blocks._attn_implementation = "sdpa"
+        blocks._attn_implementation = ATTENTION
         self.down = nn.Linear(config.base_hidden_size, config.hidden_size, bias=False)
         self.layers = nn.ModuleList(
             LlamaDecoderLayer(blocks, index) for index in range(config.num_hidden_layers)
@@ -53,16 +55,42 @@ class EncoderBody(nn.Module):
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary = LlamaRotaryEmbedding(blocks)
 
-    def forward(self, embeddings: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        """Reads ``[B, T, D]`` under a ``[B, 1, T, K + T]`` mask; gives ``[B, T, h]``."""
-        hidden = self.down(embeddings)
-        rotary = self.rotary(hidden, position_ids=positions)
+    def forward(
+        self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: Any
+    ) -> Tensor:
+        """Reads ``[B, T, D]`` under a ``[B, 1, T, K + T]`` mask; gives ``[B, T, h]``.
+
+        Without a mask, every token sees itself and what comes before it.
+        """
+        hidden, rotary = self._begin(embeddings, positions)
         for layer in self.layers:
             hidden = layer(
                 hidden, attention_mask=mask, position_embeddings=rotary, **{_CACHE: cache}
             )
         normed: Tensor = self.norm(hidden)
         return normed
+
+    def keys_and_values(
+        self, embeddings: Tensor, mask: Tensor | None, positions: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What the blocks would keep, each ``[B, H, T, d]``: of the last, nothing else is run."""
+        hidden, rotary = self._begin(embeddings, positions)
+        kept = _Recorder()
+        for layer in self.layers[:-1]:
+            hidden = layer(
+                hidden, attention_mask=mask, position_embeddings=rotary, **{_CACHE: kept}
+            )
+        last: Any = self.layers[-1]
+        normed, attention = last.input_layernorm(hidden), last.self_attn
+        heads = (*normed.shape[:-1], -1, attention.head_dim)
+        keys = attention.k_proj(normed).view(heads).transpose(1, 2)
+        values = attention.v_proj(normed).view(heads).transpose(1, 2)
+        _, keys = apply_rotary_pos_emb(keys, keys, *rotary)
+        return [*kept.keys, keys], [*kept.values, values]
+
+    def _begin(self, embeddings: Tensor, positions: Tensor) -> tuple[Tensor, Any]:
+        hidden = self.down(embeddings)
+        return hidden, self.rotary(hidden, position_ids=positions)
 
 
 class _Recorder:
@@ -166,24 +194,35 @@ class Encoders(PreTrainedModel):
             embeddings: The base model's embeddings, ``[P, K, D]``, padded on the right.
             mask: ``[P, K]`` bool, true at real tokens.
         """
-        return self.encode_passages_and_read(embeddings, mask)[0]
-
-    def encode_passages_and_read(
-        self, embeddings: Tensor, mask: Tensor
-    ) -> tuple[PassageStates, Tensor]:
-        """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
-        width = mask.shape[1]
-        ones = torch.ones(width, width, dtype=torch.bool, device=mask.device)
-        if self.config.passage_direction == "causal":
-            visible = ones.tril()[None, None]
-        else:
-            itself = torch.eye(width, dtype=torch.bool, device=mask.device)
-            visible = (mask[:, None, :] | itself)[:, None]  # padding sees itself too
-        positions = torch.arange(width, device=mask.device)[None]
-        recorder = _Recorder()
+        visible, positions = self._seen(mask)
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for body in self.bodies.values():
-            hidden = body(embeddings, visible, positions, recorder)
-        return PassageStates(torch.stack(recorder.keys), torch.stack(recorder.values), mask), hidden
+            assert isinstance(body, EncoderBody)
+            own = body.keys_and_values(embeddings, visible, positions)
+            keys += own[0]
+            values += own[1]
+        return PassageStates(torch.stack(keys), torch.stack(values), mask)
+
+    def read_passages(self, embeddings: Tensor, mask: Tensor) -> tuple[PassageStates, Tensor]:
+        """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
+        visible, positions = self._seen(mask)
+        kept = _Recorder()
+        for body in self.bodies.values():
+            hidden = body(embeddings, visible, positions, kept)
+        return PassageStates(torch.stack(kept.keys), torch.stack(kept.values), mask), hidden
+
+    def _seen(self, mask: Tensor) -> tuple[Tensor | None, Tensor]:
+        """What a passage's tokens see, and their positions.
+
+        Read causally they need no mask, which attention is fastest without: padding comes last.
+        """
+        width = mask.shape[1]
+        positions = torch.arange(width, device=mask.device)[None]
+        if self.config.passage_direction == "causal":
+            return None, positions
+        itself = torch.eye(width, dtype=torch.bool, device=mask.device)
+        return (mask[:, None, :] | itself)[:, None], positions  # padding sees itself too
 
     def forward(
         self,

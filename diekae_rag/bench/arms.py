@@ -16,7 +16,9 @@ from diekae_rag.injection import Injection
 from diekae_rag.training.base import BaseParts
 from diekae_rag.training.baselines import add_lora, lora_rank
 from diekae_rag.training.batches import PackedBatch
-from diekae_rag.training.objectives import Batch, Differences, Finetuning, Objective, Outputs
+from diekae_rag.training.distillation import Differences, Outputs
+from diekae_rag.training.finetuning import Finetuning
+from diekae_rag.training.objectives import Batch, Objective
 from diekae_rag.training.tuning import Tuning
 
 __all__ = ["ARMS", "Arm"]

@@ -10,7 +10,6 @@ __all__ = ["PAPER_LAYERS", "SHAPES", "Setting", "Shape", "scaled_layers"]
 
 PAPER_LAYERS = (3, 4, 5, 6, 7, 8)
 _PAPER_DEPTH = 32
-_SHALLOW = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,12 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def scaled_layers(num_hidden_layers: int) -> tuple[int, ...]:
-    """The paper's layers, 3 to 8; in a model of few layers, those at the same share of the depth.
+    """The paper's layers, 3 to 8 of 32, at the same share of another model's depth.
 
     Example:
-        >>> scaled_layers(22), scaled_layers(4)
-        ((3, 4, 5, 6, 7, 8), (0, 1))
+        >>> scaled_layers(32), scaled_layers(22), scaled_layers(4)
+        ((3, 4, 5, 6, 7, 8), (2, 3, 4, 5), (0, 1))
     """
-    if num_hidden_layers >= _SHALLOW:
-        return PAPER_LAYERS
     return tuple(sorted({layer * num_hidden_layers // _PAPER_DEPTH for layer in PAPER_LAYERS}))
 
 

@@ -63,7 +63,11 @@ def train(
     device: Annotated[DeviceName, typer.Option(help="Where to measure.")] = DeviceName.auto,
     layer: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="A layer to inject into; may be given again. The paper's 3 to 8."),
+        typer.Option(
+            min=0,
+            help="A layer to inject into; may be given again. Else at the paper's share of the "
+            "depth, 3 to 8 of 32.",
+        ),
     ] = None,
     arm: Annotated[
         list[str] | None, typer.Option(help="Only this arm; may be given again.")

@@ -89,13 +89,34 @@ def train(
 @demo_app.command()
 @reports_mistakes
 def records(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A .jsonl file to write.")],
     rows: Annotated[int, typer.Option(min=1, help="Sets of passages, each with questions.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the invented worlds.")] = 0,
+    unseen: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many questions about a world that no training saw, instead."),
+    ] = None,
+    documents: Annotated[int, typer.Option(min=1, help="Size of that world.")] = 2000,
+    k: K = 3,
 ) -> None:
-    """Write invented training records, of the form that diekae train reads."""
-    from diekae_rag.demo.records import write_records
-
+    """Write invented records, of the form that diekae train and diekae eval read."""
     if file.suffix != ".jsonl":
         raise ValueError(f"{file} must end in .jsonl, which is what is written.")
-    show(f"{write_records(file, rows, seed):,} records in {file}")
+    only = {"rows": "--rows"} if unseen else {"documents": "--documents", "k": "-k"}
+    for name, option in only.items():
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                f"{option} is about training worlds; leave it or --unseen out."
+                if unseen
+                else f"{option} is about an unseen world; add --unseen QUESTIONS, or leave it out."
+            )
+    quiet_libraries()
+    from diekae_rag.demo.records import write_records, write_unseen_records
+
+    if unseen:
+        count = write_unseen_records(file, unseen, seed, num_documents=documents, k=k)
+    else:
+        count = write_records(file, rows, seed)
+    show(f"{count:,} records in {file}")

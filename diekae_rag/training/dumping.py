@@ -23,9 +23,9 @@ from diekae_rag.encoders import Encoders
 from diekae_rag.errors import TrainingError
 from diekae_rag.files import new_files, new_folder, write_json
 from diekae_rag.training.base import BaseParts
+from diekae_rag.training.distillation import Differences, Outputs
 from diekae_rag.training.ends import save_ends
 from diekae_rag.training.examples import Examples
-from diekae_rag.training.objectives import Differences, Outputs
 from diekae_rag.training.stages import build_objective
 from diekae_rag.training.targets import SHARD, TargetStore, shard_name
 

@@ -17,17 +17,12 @@ from diekae_rag.families import check_family
 from diekae_rag.files import new_folder
 from diekae_rag.injection import Injection
 from diekae_rag.training.base import BaseParts
+from diekae_rag.training.distillation import Differences, Outputs
+from diekae_rag.training.finetuning import Finetuning
 from diekae_rag.training.loop import TrainingBatch, train
-from diekae_rag.training.objectives import (
-    Batch,
-    Differences,
-    Finetuning,
-    Objective,
-    Outputs,
-    Warmup,
-    amplify,
-)
+from diekae_rag.training.objectives import Batch, Objective
 from diekae_rag.training.schedule import Schedule
+from diekae_rag.training.warmup import Warmup, amplify
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

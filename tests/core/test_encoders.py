@@ -267,3 +267,29 @@ def test_padding_of_passages_moves_no_real_state(make_model, passage_direction):
 
     torch.testing.assert_close(together.keys[:, 1:, :, :4], alone.keys)
     torch.testing.assert_close(together.values[:, 1:, :, :4], alone.values)
+
+
+@pytest.mark.parametrize("sharing", ["shared", "separate"])
+@pytest.mark.parametrize("passage_direction", ["causal", "both"])
+def test_states_are_those_of_a_whole_reading(make_model, passage_direction, sharing):
+    encoders = make_model(passage_direction=passage_direction, sharing=sharing).encoders
+    embeddings = torch.randn(2, 6, 32)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+
+    states = encoders.encode_passages(embeddings, mask)
+    whole, reading = encoders.read_passages(embeddings, mask)
+
+    assert reading.shape == (2, 6, encoders.config.hidden_size)
+    torch.testing.assert_close(states.keys, whole.keys)
+    torch.testing.assert_close(states.values, whole.values)
+
+
+def test_read_causally_a_token_sees_nothing_that_comes_after_it(make_model):
+    encoders = make_model(passage_direction="causal").encoders
+    embeddings, mask = torch.randn(1, 6, 32), torch.ones(1, 6).bool()
+
+    whole = encoders.encode_passages(embeddings, mask)
+    begun = encoders.encode_passages(embeddings[:, :4], mask[:, :4])
+
+    torch.testing.assert_close(whole.keys[:, :, :, :4], begun.keys)
+    torch.testing.assert_close(whole.values[:, :, :, :4], begun.values)

@@ -9,8 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from diekae_rag.training.base import BaseParts
+from diekae_rag.training.distillation import Differences, Outputs
+from diekae_rag.training.finetuning import Finetuning
 from diekae_rag.training.loading import base_window, encoder_config, load_base
-from diekae_rag.training.objectives import Differences, Finetuning, Outputs
 from diekae_rag.training.plan import TrainingPlan
 from diekae_rag.training.stages import build_objective
 

@@ -7,14 +7,10 @@ import torch
 
 from diekae_rag import DiekaeModel
 from diekae_rag.training.batches import ANSWER, Episode, pack_for_injection, pack_stuffed
-from diekae_rag.training.objectives import (
-    Batch,
-    Differences,
-    Finetuning,
-    Outputs,
-    Warmup,
-    amplify,
-)
+from diekae_rag.training.distillation import Differences, Outputs
+from diekae_rag.training.finetuning import Finetuning
+from diekae_rag.training.objectives import Batch
+from diekae_rag.training.warmup import Warmup, amplify
 
 STAGES = [Warmup, Outputs, Differences, Finetuning]
 LAYOUTS = [
@@ -140,6 +136,41 @@ def test_perfect_differences_make_the_injected_model_the_stuffed_one(build, draw
     want = objective.base.outputs_at(batch.stuffed, [0], "layer", there)[0]
 
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("choices", LAYOUTS, ids=str)
+@pytest.mark.parametrize("num_words", [1, 40])
+def test_read_in_one_row_the_teacher_says_what_it_says_in_two(build, tokenizer, choices, num_words):
+    objective = build(Differences, **choices)
+    config = objective.encoders.config
+    episodes = [
+        Episode(["Ada lives " + "on and on " * num_words], [("Who?", "Ada"), ("Where?", "Oslo")]),
+        Episode(["Bob sings."], [("What does Bob do all day?", "He sings and sings.")]),
+        Episode([], [("And you?", "No.")]),
+    ]
+    stuffed = pack_stuffed(episodes, tokenizer, config)
+    injected = pack_for_injection(episodes, tokenizer, config)
+
+    targets = objective.targets(Batch(injected, stuffed))
+
+    layers, site, q = list(config.layers), config.site, injected.questions
+    taught = objective.base.outputs_at(stuffed, layers, site, objective.positions(stuffed))
+    bare = objective.base.outputs_at(q, layers, site, objective.positions(q))
+    for layer in layers:
+        want = taught[layer] - bare[layer]
+        torch.testing.assert_close(targets[str(layer)], want, atol=1e-5, rtol=1e-4)
+
+
+def test_the_distributions_compared_are_those_of_two_separate_readings(build, draw):
+    objective = build(Outputs)
+    batch = draw(objective.encoders.config)
+
+    targets = objective.targets(batch)
+
+    for name, read in {"stuffed": batch.stuffed, "bare": batch.injected.questions}.items():
+        foretelling = (read.roles == ANSWER)[:, 1:]
+        want = objective.base.read_before_norm(read)[:, :-1][foretelling]
+        torch.testing.assert_close(targets[name], want, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("highest", [1, 2])

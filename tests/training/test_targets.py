@@ -15,12 +15,14 @@ from diekae_rag.demo.reader import DEMO_WORDING
 from diekae_rag.errors import TrainingError
 from diekae_rag.training import dumping
 from diekae_rag.training.base import BaseParts, has_layers
+from diekae_rag.training.distillation import Differences, Outputs
 from diekae_rag.training.dumping import dump_targets, dumped_size, ensure_targets
 from diekae_rag.training.ends import load_ends, save_ends
 from diekae_rag.training.examples import Examples
-from diekae_rag.training.objectives import Differences, Finetuning, Outputs, Warmup
+from diekae_rag.training.finetuning import Finetuning
 from diekae_rag.training.stages import build_objective
 from diekae_rag.training.targets import SHARD, TargetStore
+from diekae_rag.training.warmup import Warmup
 
 KINDS = {"distill": Outputs, "differences": Differences}
 
