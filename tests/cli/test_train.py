@@ -8,6 +8,8 @@ import pytest
 
 from diekae_rag import DiekaeModel
 from diekae_rag.data.records import read_records
+from diekae_rag.demo.worlds import World
+from diekae_rag.evaluation.cases import find_cases, index_world
 
 SMALL = [
     option
@@ -129,3 +131,28 @@ def test_invented_records_are_what_training_reads(run, tmp_path):
     assert len(records) == count
     assert len({record.passages for record in records}) <= 3
     assert run("demo", "records", tmp_path / "worlds.csv").exit_code == 1
+
+
+def test_unseen_records_are_the_questions_of_an_evaluation_with_what_is_found_for_them(
+    run, tmp_path
+):
+    path = tmp_path / "unseen.jsonl"
+    options = ("--unseen", 8, "--seed", 5, "--documents", 60, "-k", 2)
+
+    result = run("demo", "records", path, *options)
+
+    assert result.exit_code == 0, result.output
+    world = World(5, 60)
+    cases = find_cases(index_world(world), world.questions(8), 2)
+    assert [(r.prompt, r.answer, r.passages) for r in read_records(path)] == [
+        (c.question.text, c.question.answer, tuple(p.text for p in c.passages)) for c in cases
+    ]
+
+
+@pytest.mark.parametrize("options", [("--unseen", 3, "--rows", 2), ("-k", 2), ("--documents", 9)])
+def test_options_of_the_other_kind_of_records_are_refused(run, tmp_path, options):
+    result = run("demo", "records", tmp_path / "a.jsonl", *options)
+
+    assert result.exit_code == 2
+    assert "--unseen" in result.stderr
+    assert not list(tmp_path.iterdir())
