@@ -1,22 +1,18 @@
-"""How much memory was taken at most, how much there is, and about how much a step needs."""
+"""How much memory there is, and about how much a step needs."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from diekae_rag.bench.setting import SHAPES, Setting
-from diekae_rag.training.cost import peak_memory, start_peak_memory
 
 if TYPE_CHECKING:
     from diekae_rag.bench.arms import Arm
 
-__all__ = ["DoesNotFitError", "PeakMemory", "available_bytes", "check_fits", "step_bytes"]
+__all__ = ["DoesNotFitError", "available_bytes", "check_fits", "step_bytes"]
 
 
 class DoesNotFitError(Exception):
@@ -30,37 +26,6 @@ class DoesNotFitError(Exception):
     def __init__(self, needed: int, available: int) -> None:
         super().__init__(f"needs about {needed:,} bytes, {available:,} are available")
         self.needed, self.available = needed, available
-
-
-class PeakMemory:
-    """The most memory used since ``restart``, above what was in use when this was made.
-
-    On a GPU that is PyTorch's own count. On a CPU it is the process's resident memory, whose
-    high-water mark Linux resets on request: allocator, libraries and threads all count.
-
-    Args:
-        device: Which memory.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.restart()
-        self._before = peak_memory(device)
-
-    def restart(self) -> None:
-        """Forgets the peak so far."""
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        else:
-            with suppress(AttributeError, OSError):  # glibc's; others give memory back themselves
-                ctypes.CDLL(None).malloc_trim(0)
-        start_peak_memory(self.device)
-
-    @property
-    def peak(self) -> int:
-        """Bytes."""
-        return peak_memory(self.device) - self._before
 
 
 def available_bytes(device: torch.device) -> int:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from diekae_rag.bench.arms import ARMS
 from diekae_rag.bench.machine import describe_machine
-from diekae_rag.bench.memory import DoesNotFitError, PeakMemory, check_fits, step_bytes
+from diekae_rag.bench.memory import DoesNotFitError, check_fits, step_bytes
 from diekae_rag.bench.setting import Setting
 from diekae_rag.bench.workload import build_workload
+from diekae_rag.memory import PeakMemory
 from diekae_rag.training.schedule import Schedule, build_optimizers
 
 __all__ = ["measure"]
@@ -64,7 +65,7 @@ def _step_arm(setting: Setting, name: str) -> dict[str, Any]:
     dump = None
     if arm.dump is not None:
         seconds = _times(arm.dump, setting.steps, device)
-        dump = {"seconds": seconds, "peak_bytes": memory.peak}
+        dump = {"seconds": seconds, "peak_bytes": memory.above}
         memory.restart()
     optimizers = build_optimizers(arm.trained, Schedule(1, 1e-4))
     losses: list[Tensor] = []
@@ -81,7 +82,7 @@ def _step_arm(setting: Setting, name: str) -> dict[str, Any]:
         losses.append(loss.detach())
 
     seconds = _times(step, setting.steps, device)
-    peak = memory.peak
+    peak = memory.above
     if not all(math.isfinite(float(loss)) for loss in losses):
         raise RuntimeError(f"{name}: a loss is not a number: {[float(loss) for loss in losses]}.")
     return {

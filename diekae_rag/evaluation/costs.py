@@ -8,8 +8,8 @@ from typing import Any
 
 from diekae_rag.data.records import Record
 from diekae_rag.evaluation.arms import Arm
-from diekae_rag.evaluation.memory import peak_memory
 from diekae_rag.evaluation.training_costs import read_training_cost
+from diekae_rag.memory import PeakMemory
 
 __all__ = ["measure_costs", "training_costs"]
 
@@ -39,19 +39,19 @@ def measure_costs(arm: Arm, records: Sequence[Record], max_new_tokens: int) -> d
         ).usage
         for record in [records[0], *records]
     ][1:]
-    with peak_memory(arm.model.device) as peak:
-        arm.model.generate(
-            [record.prompt for record in records],
-            [record.passages for record in records],
-            arm.mode,
-            max_new_tokens=max_new_tokens,
-            batch_size=len(records),
-        )
+    memory = PeakMemory(arm.model.device)
+    arm.model.generate(
+        [record.prompt for record in records],
+        [record.passages for record in records],
+        arm.mode,
+        max_new_tokens=max_new_tokens,
+        batch_size=len(records),
+    )
     return {
         "seconds_to_first_token": statistics.median(u.seconds_to_first_token for u in usages),
         "seconds_per_question": statistics.median(usage.total_seconds for usage in usages),
-        "peak_memory_bytes": peak.num_bytes,
-        "memory_measured_by": peak.measured_by,
+        "peak_memory_bytes": memory.above,
+        "memory_measured_by": memory.measured_by,
     }
 
 

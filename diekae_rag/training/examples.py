@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Self
 
 from transformers import PreTrainedTokenizerBase
 
@@ -76,6 +78,15 @@ class Examples:
         self.group_by_length = group_by_length
         _warn_of_cuts(self.episodes, tokenizer, config)
         self._order: tuple[int, list[int]] = (-1, [])
+
+    def again(
+        self, *, needs_stuffed: bool, targets: TargetStore | None = None, seed: int | str = 0
+    ) -> Self:
+        """The same rows for another stage; nothing is checked, or warned of, twice."""
+        other = copy.copy(self)
+        other.needs_stuffed, other.targets, other.seed = needs_stuffed, targets, seed
+        other._order = (-1, [])
+        return other
 
     @property
     def batches_per_epoch(self) -> int:

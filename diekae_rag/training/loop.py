@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from diekae_rag.errors import TrainingError
+from diekae_rag.memory import PeakMemory
 from diekae_rag.training.checkpoints import (
     load_checkpoint,
     load_weights,
@@ -23,7 +24,7 @@ from diekae_rag.training.checkpoints import (
     save_checkpoint,
     saved_progress,
 )
-from diekae_rag.training.cost import start_peak_memory, write_cost
+from diekae_rag.training.cost import write_cost
 from diekae_rag.training.progress import TrainingProgress
 from diekae_rag.training.schedule import Schedule, build_optimizers
 
@@ -136,7 +137,7 @@ def train(
     )
     device, world = accelerator.device, accelerator.num_processes
     is_new = progress.step < schedule.num_steps
-    start_peak_memory(device)
+    memory = PeakMemory(device)
     accumulated = schedule.gradient_accumulation_steps
 
     def save(place: Path, num_kept: int) -> None:
@@ -189,7 +190,7 @@ def train(
     seconds = progress.seconds
     if is_new and is_main:
         trained = sum(parameter.numel() for parameter in parameters.values())
-        write_cost(folder, device, seconds, trained)
+        write_cost(folder, memory, seconds, trained)
     if (best := newest_checkpoint(folder / "best")) is not None and evaluate is not None:
         load_weights(best, parameters)
     return seconds

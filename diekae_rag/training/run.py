@@ -105,9 +105,12 @@ class _Run:
             "train": describe_data(plan.data, counts),
             "valid": describe_data(plan.valid, counts),
         }
-        self.records = [record for name in plan.data for record in read[name]]
-        self.held_out = [record for name in plan.valid for record in read[name]]
-        _check_passages(self.records)
+        self.records = {
+            "train": [record for name in plan.data for record in read[name]],
+            "valid": [record for name in plan.valid for record in read[name]],
+        }
+        self._examples: dict[str, Examples] = {}
+        _check_passages(self.records["train"])
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(plan)
         self.encoders = self._build_encoders()
         if accelerator.is_main_process:
@@ -133,20 +136,26 @@ class _Run:
 
     def examples(
         self,
-        records: Sequence[Record],
+        which: str,
         *,
         is_stuffed: bool,
         targets: TargetStore | None = None,
         stage: str = "",
     ) -> Examples:
-        """Records as batches, by number; fine-tuning and baselines see them in one order."""
-        return Examples(
-            records,
-            self.tokenizer,
-            self.config,
-            window=base_window(self.plan),
-            batch_size=self.plan.batch_size,
-            questions_per_row=self.plan.questions_per_row,
+        """The records of ``train`` or ``valid`` as batches, by number.
+
+        Fine-tuning and baselines see them in one order.
+        """
+        if which not in self._examples:
+            self._examples[which] = Examples(
+                self.records[which],
+                self.tokenizer,
+                self.config,
+                window=base_window(self.plan),
+                batch_size=self.plan.batch_size,
+                questions_per_row=self.plan.questions_per_row,
+            )
+        return self._examples[which].again(
             needs_stuffed=is_stuffed,
             targets=targets,
             seed=f"{self.plan.seed}:{'finetune' if stage in BASELINES else stage}",
@@ -178,7 +187,7 @@ class _Run:
         model: Any = load_base(self.plan, self.accelerator.device, is_trained=stage.name == "full")
         if stage.name == "lora":
             model = add_lora(model, lora_rank(model, num_trainable(self.encoders)))
-        examples = self.examples(self.records, is_stuffed=True, stage=stage.name)
+        examples = self.examples("train", is_stuffed=True, stage=stage.name)
         objective = Tuning(model)
         place = self.folder / stage.name
         seconds = train(
@@ -236,10 +245,9 @@ class _Run:
         taught = [s for s in stages if OBJECTIVES[s.name].needs_stuffed and not s.is_on_policy]
         for stage in taught if self.plan.targets is not None else ():
             place = Path(str(self.plan.targets)) / stage.name
-            sets = {"train": self.records, "valid": self.held_out}
             stores[stage.name] = {
                 name: ensure_targets(
-                    self.examples(records, is_stuffed=True),
+                    self.examples(name, is_stuffed=True),
                     stage.name,
                     self.encoders,
                     base,
@@ -247,7 +255,7 @@ class _Run:
                     self.accelerator,
                     show_progress=self.show_progress,
                 )
-                for name, records in sets.items()
+                for name, records in self.records.items()
                 if records
             }
         if stores and all(stage.name == "warmup" or stage.name in stores for stage in stages):
@@ -258,16 +266,16 @@ class _Run:
     def _stage_run(self, stage: StagePlan, stores: Mapping[str, TargetStore]) -> StageRun:
         needs_stuffed = OBJECTIVES[stage.name].needs_stuffed and not stores
         examples = self.examples(
-            self.records, is_stuffed=needs_stuffed, targets=stores.get("train"), stage=stage.name
+            "train", is_stuffed=needs_stuffed, targets=stores.get("train"), stage=stage.name
         )
         options = {"is_on_policy": True} if stage.is_on_policy else {}
         held_out = self._held_out(is_stuffed=needs_stuffed, targets=stores.get("valid"))
         return StageRun(stage.name, examples, self._schedule(stage, examples), held_out, options)
 
     def _held_out(self, *, is_stuffed: bool, targets: TargetStore | None = None) -> list[Batch]:
-        if not self.held_out:
+        if not self.records["valid"]:
             return []
-        examples = self.examples(self.held_out, is_stuffed=is_stuffed, targets=targets)
+        examples = self.examples("valid", is_stuffed=is_stuffed, targets=targets)
         return list(examples.all_once())
 
     def _schedule(self, stage: StagePlan, examples: Examples) -> Any:

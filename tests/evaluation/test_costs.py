@@ -1,37 +1,8 @@
 import json
 
 import pytest
-import torch
 
-from diekae_rag.evaluation.memory import peak_memory
 from diekae_rag.evaluation.training_costs import read_training_cost
-
-CPU = torch.device("cpu")
-
-
-def needs_linux():
-    with peak_memory(CPU) as peak:
-        pass
-    if peak.measured_by != "resident":
-        pytest.skip("this system does not tell a process's peak")
-
-
-def test_memory_freed_before_the_block_ends_counts_and_what_was_held_before_does_not():
-    needs_linux()
-    held = torch.ones(64 << 18)  # 64 MiB
-    with peak_memory(CPU) as peak:
-        torch.ones(32 << 18).sum().item()
-    assert 30 << 20 < peak.num_bytes < 60 << 20
-    assert held.sum() > 0
-
-
-def test_a_later_block_does_not_inherit_an_earlier_peak():
-    needs_linux()
-    with peak_memory(CPU) as large:
-        torch.ones(64 << 18).sum().item()
-    with peak_memory(CPU) as small:
-        pass
-    assert small.num_bytes < large.num_bytes / 4
 
 
 def cost(seconds, peak=10, weights=5):
