@@ -223,7 +223,7 @@ class Injection:
             while len(cache.layers) < depth:
                 cache.layers.append(DynamicLayer())
             size = _capacity(cache)
-            for _ in range(self.encoders.num_blocks):
+            for _ in range(self.encoders.config.num_hidden_layers):
                 cache.layers.append(
                     EncoderStaticLayer(size) if size else EncoderDynamicLayer()  # type: ignore[no-untyped-call]
                 )

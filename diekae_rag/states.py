@@ -1,6 +1,7 @@
 """What an encoder keeps of the passages: keys and values that the prompt attends to.
 
-Axes: N blocks of all bodies, P passages, B rows, H heads, K knowledge positions, d head size.
+Axes: N blocks of an encoder, P passages, B rows, H heads of all encoders, K knowledge positions, d
+head size.
 """
 
 from __future__ import annotations

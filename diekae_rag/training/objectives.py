@@ -167,7 +167,9 @@ class Objective(nn.Module, ABC):
 
         def beside(states: Tensor) -> Tensor:
             """``[N, S, H, K, d]`` to ``[N, B, H, P * K, d]``."""
-            return states[:, rows].transpose(2, 3).flatten(3, 4)
+            read = states.index_select(1, rows.clamp(min=0).flatten())
+            apart = read.view(len(states), *rows.shape, *states.shape[2:])
+            return apart.transpose(2, 3).flatten(3, 4)
 
         knowledge = Knowledge(beside(states.keys), beside(states.values), known, at[:, 0])
         return self.encoders(questions, mask, at, knowledge), reading

@@ -90,8 +90,7 @@ def _read(state: dict[str, Tensor], ids: Tensor) -> Tensor:
 def test_converted_encoders_give_what_the_released_ones_give(released):
     encoders = convert_released(released, num_attention_heads=HEADS)
     ids = torch.randint(VOCABULARY, (9,), generator=torch.Generator().manual_seed(1))
-    blocks, size = encoders.num_blocks, SIZE // HEADS
-    nothing = torch.zeros(blocks, 1, HEADS, 0, size)
+    nothing = torch.zeros(BLOCKS, 1, len(LAYERS) * HEADS, 0, SIZE // HEADS)
     knowledge = Knowledge(
         nothing, nothing, torch.zeros(1, 0, dtype=torch.bool), torch.zeros(1, dtype=torch.long)
     )

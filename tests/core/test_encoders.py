@@ -293,3 +293,29 @@ def test_read_causally_a_token_sees_nothing_that_comes_after_it(make_model):
 
     torch.testing.assert_close(whole.keys[:, :, :, :4], begun.keys)
     torch.testing.assert_close(whole.values[:, :, :, :4], begun.values)
+
+
+@pytest.mark.parametrize("change", ["in place", "loaded", "cast", "replaced"])
+def test_weights_that_change_are_seen_at_once(make_model, change):
+    encoders, other = make_model().encoders, make_model().encoders
+    with torch.no_grad():
+        for weight in other.bodies.parameters():
+            weight.add_(0.1)
+    before, want = deltas(encoders), deltas(other)
+
+    with torch.no_grad():
+        if change == "in place":
+            for weight, new in zip(encoders.parameters(), other.parameters(), strict=True):
+                weight.copy_(new)
+        elif change == "loaded":
+            encoders.load_state_dict(other.state_dict())
+        elif change == "cast":
+            encoders.load_state_dict({n: w.double() for n, w in other.state_dict().items()})
+            encoders.double().float()
+        else:
+            for weight, new in zip(encoders.parameters(), other.parameters(), strict=True):
+                weight.data = new.data.clone()
+
+    after = deltas(encoders)
+    assert all(torch.equal(after[layer], want[layer]) for layer in want)
+    assert not any(torch.equal(after[layer], before[layer]) for layer in want)
