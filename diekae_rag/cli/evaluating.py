@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from diekae_rag.cli.console import note, quiet_libraries, show, show_json
+from diekae_rag.cli.console import quiet_libraries, show, show_json
 from diekae_rag.cli.mistakes import reports_mistakes
 from diekae_rag.cli.options import AsJson, K, ModelName
 from diekae_rag.data.records import SUFFIXES
@@ -28,6 +28,7 @@ _ONLY_WORLDS = {
 _ONLY_RECORDS = {
     "records": "--records",
     "max_new_tokens": "--max-new-tokens",
+    "timed": "--timed",
     "plots": "--plots",
     "labels": "--labels",
     "train": "--train",
@@ -41,6 +42,7 @@ class ArmName(StrEnum):
     stuff = "stuff"
     inject = "inject"
     inject_distilled = "inject_distilled"
+    inject_warmup = "inject_warmup"
     combine = "combine"
     lora = "lora"
     full = "full"
@@ -74,6 +76,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Records to train heads for the labels on; one for each --data."),
     ] = None,
+    timed: Annotated[
+        int, typer.Option(min=0, help="How many records to measure time and memory on.")
+    ] = 20,
     plots: Annotated[Path | None, typer.Option(help="A folder for pictures.")] = None,
     arm: Annotated[
         list[ArmName] | None, typer.Option(help="Only this arm; may be given again.")
@@ -95,12 +100,17 @@ def evaluate(
         for name in arm or ArmName
         if arm or name.value not in ("lora", "full") or context.params[name.value]
     ]
-    arms = _load_arms(model, wanted, lora, full)
+    arms = _load_arms(model, wanted, lora, full, is_asked=bool(arm))
     if data:
         learnt: Sequence[Path | None] = train or [None] * len(named)
         each = list(zip(named.items(), learnt, strict=True))
         known = [label.strip() for label in (labels or "").split(",") if label.strip()]
-        sizes = {"seed": seed, "num_records": records, "max_new_tokens": max_new_tokens}
+        sizes = {
+            "seed": seed,
+            "num_records": records,
+            "max_new_tokens": max_new_tokens,
+            "num_timed": timed,
+        }
         _evaluate_records(arms, each, known, plots, as_json, sizes)
         return
     from diekae_rag.evaluation import evaluate as run
@@ -161,14 +171,18 @@ def _name_groups(files: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _load_arms(model: str, wanted: list[str], lora: Path | None, full: Path | None) -> list[Arm]:
+def _load_arms(
+    model: str, wanted: list[str], lora: Path | None, full: Path | None, *, is_asked: bool
+) -> list[Arm]:
     from diekae_rag.evaluation import load_arms
 
     arms = load_arms(model, wanted, lora=lora, full=full)
-    for name in set(wanted) - {loaded.name for loaded in arms}:
-        note("note", f"{name} is left out: there are no encoders of that stage beside {model}.")
-    if not arms:
-        raise ValueError("there is no arm left to evaluate.")
+    missing = [name for name in wanted if name not in {loaded.name for loaded in arms}]
+    if missing and is_asked:
+        raise ValueError(
+            f"--arm {missing[0]} needs the encoders of that stage beside {model}, as diekae train "
+            "leaves them; leave it out, or name the encoders of a run."
+        )
     return arms
 
 

@@ -15,19 +15,23 @@ from diekae_rag.evaluation.tuned import load_full, load_lora
 from diekae_rag.locations import locate
 from diekae_rag.model import DiekaeModel
 
-__all__ = ["ARMS", "Arm", "distilled_folder", "load_arms"]
+__all__ = ["ARMS", "Arm", "load_arms", "stage_folder"]
 
 ARMS: dict[str, Mode] = {
     "none": "none",
     "stuff": "stuff",
     "inject": "inject",
     "inject_distilled": "inject",
+    "inject_warmup": "inject",
     "combine": "combine",
     "lora": "stuff",
     "full": "stuff",
 }
-"""Every arm, and the mode it answers in. ``inject_distilled`` has the encoders of the stage before
-fine-tuning; ``lora`` and ``full`` have another base model, trained to read what is stuffed."""
+"""Every arm, and the mode it answers in. ``inject_distilled`` and ``inject_warmup`` have encoders
+as those stages left them; ``lora`` and ``full`` have another base model, trained to read what is
+stuffed."""
+
+_STAGES = {"inject_distilled": ("distill", "differences"), "inject_warmup": ("warmup",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +53,21 @@ class Arm:
     folder: Path | None = None
 
 
-def distilled_folder(name_or_path: str) -> Path | None:
-    """Where the encoders before fine-tuning lie, if anywhere.
+def stage_folder(name_or_path: str, arm: str) -> Path | None:
+    """Where the encoders of an earlier stage lie, if anywhere.
 
-    In ``<folder>_distilled``, or where a training run keeps those of its distillation.
+    In ``<folder>_distilled`` or ``<folder>_warmup``, or where a training run keeps each stage's.
+
+    Args:
+        name_or_path: As for ``DiekaeModel.from_pretrained``.
+        arm: ``"inject_distilled"`` or ``"inject_warmup"``.
     """
     folder = locate(name_or_path).folder
     if folder is None:
         return None
     folder = folder.resolve()
-    run = folder.parent
-    places = [
-        folder.with_name(f"{folder.name}_distilled"),
-        run / "distill" / "encoders",
-        run / "differences" / "encoders",
-    ]
+    beside = folder.with_name(f"{folder.name}_{arm.removeprefix('inject_')}")
+    places = [beside, *(folder.parent / stage / "encoders" for stage in _STAGES[arm])]
     return next((place for place in places if (place / "config.json").exists()), None)
 
 
@@ -77,8 +81,8 @@ def load_arms(
 ) -> list[Arm]:
     """Loads a model for each arm; those that differ in the mode alone share it.
 
-    The distilled encoders get a base model of their own, because one base model holds one set of
-    encoders; so do the arms with other weights. Where there are none, that arm is left out.
+    The encoders of earlier stages get base models of their own, because one base model holds one
+    set of encoders; so do the arms with other weights. Where there are none, that arm is left out.
 
     Args:
         name_or_path: As for ``DiekaeModel.from_pretrained``.
@@ -117,10 +121,9 @@ def load_arms(
     arms = []
     for name in dict.fromkeys(names):
         mode = ARMS[name]
-        if name == "inject_distilled":
-            if distilled := distilled_folder(name_or_path):
-                other = around(new_base(), distilled)
-                arms.append(Arm(name, other, mode, encoders, distilled))
+        if name in _STAGES:
+            if found := stage_folder(name_or_path, name):
+                arms.append(Arm(name, around(new_base(), found), mode, encoders, found))
         elif name == "lora":
             if lora is not None:
                 base, count = load_lora(Path(lora), new_base())

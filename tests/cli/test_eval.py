@@ -29,7 +29,7 @@ def test_an_arm_without_encoders_is_named(measure):
     result = measure("--arm", "inject_distilled")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "inject_distilled is left out" in result.stderr
+    assert "--arm inject_distilled needs the encoders of that stage" in result.stderr
 
 
 @pytest.fixture
@@ -101,6 +101,7 @@ def test_an_answer_that_is_no_label_is_named_before_anything_is_measured(measure
         (("--data", "DATA", "-k", 1), "-k is about invented worlds"),
         (("--data", "DATA", "--split-questions", 200), "--split-questions is about"),
         (("--records", 5), "--records is about records"),
+        (("--timed", 0), "--timed is about records"),
         (("--plots", "folder"), "--plots is about records"),
         (("--labels", "a,b", "--train", "DATA"), "is about records"),
         (("--data", "DATA", "--labels", "a,b"), "belong together"),

@@ -1,10 +1,12 @@
+import shutil
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from diekae_rag.evaluation import load_arms
-from diekae_rag.evaluation.arms import distilled_folder
+from diekae_rag.evaluation.arms import stage_folder
 
 SHARED = {
     "sharing": "shared",
@@ -85,11 +87,20 @@ def test_without_weights_the_tuned_arms_are_left_out(weights):
     assert names == ["none", "stuff", "inject", "combine"]
 
 
-@pytest.mark.parametrize("stage", ["distill", "differences"])
-def test_a_training_runs_distilled_encoders_are_found(weights, stage):
-    (weights / stage / "encoders").mkdir(parents=True)
-    (weights / stage / "encoders" / "config.json").touch()
-    assert distilled_folder(str(weights / "encoders")) == weights / stage / "encoders"
+@pytest.mark.parametrize(
+    ("arm", "place"),
+    [
+        ("inject_distilled", "distill/encoders"),
+        ("inject_distilled", "differences/encoders"),
+        ("inject_distilled", "encoders_distilled"),
+        ("inject_warmup", "warmup/encoders"),
+    ],
+)
+def test_encoders_of_earlier_stages_are_found_and_answer(weights, arm, place):
+    shutil.copytree(weights / "encoders", weights / place)
+    assert stage_folder(str(weights / "encoders"), arm) == weights / place
+    (loaded,) = load_arms(str(weights / "encoders"), [arm])
+    assert (loaded.mode, loaded.folder) == ("inject", weights / place)
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])
