@@ -23,9 +23,7 @@ from diekae_rag.realtext.reader import build_mixture, load_text_tokenizer, train
 from diekae_rag.realtext.sets import MEASURED, TextSet, read_sets
 from diekae_rag.training.loop import default_accelerator
 
-_MEASURED, _REASONED = 300, 600  # records of a set that are measured on
-_BATCHES = 1500
-
+_MEASURED, _REASONED = 300, 600  # records of a set: measured on, and to train heads on
 
 _PLAN = """base = "{folder}/base"
 data = "{folder}/train.jsonl"
@@ -55,6 +53,8 @@ learning_rate = 1e-4
 def prepare(
     data: Annotated[Path, typer.Argument(help="The folder of the data sets.")],
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")],
+    steps: Annotated[int, typer.Option(min=1, help="Of the reader, 16 rows each.")] = 2000,
+    batches: Annotated[int, typer.Option(min=1, help="Of 16 rows, for the encoders.")] = 1500,
 ) -> None:
     """Trains a small reader of real text, or goes on, and writes records for its encoders."""
     sets = read_sets(data)
@@ -64,12 +64,12 @@ def prepare(
         _write(_sample(sets[name].valid, _MEASURED), folder / "valid" / f"{name}.jsonl")
     for name in ("folio", "proofwriter"):
         _write(_sample(sets[name].train, _REASONED), folder / "head" / f"{name}.jsonl")
-    count = write_mixture(build_mixture(records, tokenizer), _BATCHES, folder / "train.jsonl")
+    count = write_mixture(build_mixture(records, tokenizer), batches, folder / "train.jsonl")
     plan = _PLAN.format(folder=folder, initial=demo_folder() / "encoders")
     write_text(folder / "plan.toml", plan)
     typer.echo(f"{count:,} records in {folder / 'train.jsonl'}; {_sizes(sets)}")
     accelerator = default_accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
-    train_text_reader(records, tokenizer, folder, accelerator)
+    train_text_reader(records, tokenizer, folder, accelerator, num_steps=steps)
 
 
 def _sample(records: list[Record], count: int) -> list[Record]:
@@ -100,5 +100,8 @@ def _sizes(sets: dict[str, TextSet]) -> str:
     )
 
 
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(prepare)
+
 if __name__ == "__main__":
-    typer.run(prepare)
+    app()

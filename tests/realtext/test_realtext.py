@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,11 +16,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.data.records import Record, read_records
 from diekae_rag.demo.reader import DEMO_WORDING
+from diekae_rag.evaluation import evaluate_records, load_arms
 from diekae_rag.locations import demo_folder
+from diekae_rag.realtext.__main__ import prepare
 from diekae_rag.realtext.mixture import Mixture, recall_question, write_mixture
 from diekae_rag.realtext.sets import MEASURED, read_sets
 from diekae_rag.realtext.vocabulary import adapted_reader, train_text_tokenizer
 from diekae_rag.training.examples import Examples
+from diekae_rag.training.plan import read_plan
+from diekae_rag.training.run import run_plan
 
 QA = {"query": "who?", "answer": "Ada", "answers": ["Ada", "Ada L."], "knowledge": ["Ada did it."]}
 TALK = {**QA, "query": "[USR] Hi [SYS] Ho [USR] Who? [SYS]"}
@@ -45,14 +50,20 @@ FILES = {
 
 
 @pytest.fixture
-def sets(tmp_path):
+def data(tmp_path):
     """Small files of the form that the real sets have."""
     for name, rows in FILES.items():
         path = tmp_path / f"{name}.jsonl.gz"
         path.parent.mkdir(exist_ok=True)
         with gzip.open(path, "wt") as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows))
-    return read_sets(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sets(data):
+    """These, read."""
+    return read_sets(data)
 
 
 def test_a_sentence_is_either_trained_on_or_measured_on(sets):
@@ -146,3 +157,23 @@ def test_a_mixture_written_down_holds_what_its_batches_hold(text_tokenizer, tmp_
     assert len(drawn) == count
     assert sum(prompt.startswith("Go on: ") for prompt, _ in drawn) > 6
     assert {f"Who is {n}?" for n in range(6)} <= {prompt for prompt, _ in drawn}
+
+
+def test_one_go_leaves_all_that_training_and_measuring_read(data, tmp_path):
+    out = tmp_path / "out"
+
+    prepare(data, out, steps=1, batches=1)
+
+    plan = read_plan(out / "plan.toml")
+    assert [stage.name for stage in plan.stages] == [
+        "warmup", "distill", "finetune", "lora", "full",
+    ]  # fmt: skip
+    stage = replace(plan.stages[2], num_steps=1)
+    run_plan(replace(plan, stages=(stage,), batch_size=2), out / "run", show_progress=False)
+    (arm,) = load_arms(str(out / "run" / "encoders"), ["inject"])
+    for name in ("nq_short", "folio"):
+        records = read_records(out / "valid" / f"{name}.jsonl")
+        options = {"num_timed": 0, "max_new_tokens": 2, "show_progress": False}
+        report = evaluate_records([arm], records, seed=0, **options)
+        assert report["arms"]["inject"]["loss"] > 0
+    assert read_records(out / "head" / "folio.jsonl")
