@@ -113,8 +113,7 @@ class Blocks:
 
 def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
     """``LlamaRMSNorm`` of ``[E, B, T, h]``, each encoder with its own weight of ``[E, 1, h]``."""
-    normed = functional.rms_norm(hidden.float(), hidden.shape[-1:], None, eps)
-    return normed.to(hidden.dtype) * weight[:, None]
+    return functional.rms_norm(hidden, hidden.shape[-1:], None, eps) * weight[:, None]
 
 
 def _linear(hidden: Tensor, weight: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ model, E bodies (one for each layer, or one for all), h width of one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -94,7 +95,15 @@ class Encoders(PreTrainedModel):
         if isinstance(module, nn.Linear) and module in set(getattr(self, "up", {}).values()):
             nn.init.zeros_(module.weight)
 
-    def encode_passages(self, embeddings: Tensor, mask: Tensor) -> PassageStates:
+    def stack(self) -> list[Blocks]:
+        """The blocks of all bodies as one each, lowest first; gradient reaches the weights."""
+        of_bodies = [list(body.get_submodule("layers").children()) for body in self._bodies]
+        heads, eps = self.config.num_attention_heads, self.config.rms_norm_eps
+        return [Blocks.stack(each, heads, eps) for each in zip(*of_bodies, strict=True)]
+
+    def encode_passages(
+        self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None = None
+    ) -> PassageStates:
         """Reads texts, each alone from position 0, and keeps what the prompt will attend to.
 
         Of the last block only that is computed.
@@ -102,12 +111,15 @@ class Encoders(PreTrainedModel):
         Args:
             embeddings: The base model's embeddings, ``[P, K, D]``, padded on the right.
             mask: ``[P, K]`` bool, true at real tokens.
+            blocks: What ``stack`` gave, where a training step reads more than once.
         """
-        return self._read_passages(embeddings, mask, is_whole=False)[0]
+        return self._read_passages(embeddings, mask, blocks, is_whole=False)[0]
 
-    def read_passages(self, embeddings: Tensor, mask: Tensor) -> tuple[PassageStates, Tensor]:
+    def read_passages(
+        self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None = None
+    ) -> tuple[PassageStates, Tensor]:
         """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
-        states, hidden = self._read_passages(embeddings, mask, is_whole=True)
+        states, hidden = self._read_passages(embeddings, mask, blocks, is_whole=True)
         return states, self._norm(hidden)[-1]
 
     def forward(
@@ -118,6 +130,7 @@ class Encoders(PreTrainedModel):
         knowledge: Knowledge,
         cache: Any = None,
         first_layer: int = 0,
+        blocks: Sequence[Blocks] | None = None,
     ) -> dict[int, Tensor]:
         """Reads the prompt (or a piece of it) after the knowledge.
 
@@ -130,6 +143,7 @@ class Encoders(PreTrainedModel):
             cache: A transformers ``Cache`` that keeps what was read; ``None`` keeps nothing. Beams,
                 rollbacks and expansion reach it there.
             first_layer: The first of the cache's layers that are ours.
+            blocks: What ``stack`` gave, where a training step reads more than once.
 
         Returns:
             For each injected layer its delta, ``[B, T, D]``.
@@ -139,7 +153,7 @@ class Encoders(PreTrainedModel):
         # Apart at once: taken out block by block, each would get a gradient as large as all.
         known = list(zip(knowledge.keys.unbind(0), knowledge.values.unbind(0), strict=True))
         hidden, rotary = self._begin(embeddings, positions)
-        for number, block in enumerate(self._blocks()):
+        for number, block in enumerate(blocks or self._blocks()):
 
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
                 if cache is not None:
@@ -158,7 +172,7 @@ class Encoders(PreTrainedModel):
         }
 
     def _read_passages(
-        self, embeddings: Tensor, mask: Tensor, *, is_whole: bool
+        self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None, *, is_whole: bool
     ) -> tuple[PassageStates, Tensor]:
         """Their states, and what the blocks give, ``[E, P, K, h]``; the last one's only if whole.
 
@@ -176,7 +190,7 @@ class Encoders(PreTrainedModel):
             kept.append((keys, values))
             return keys, values
 
-        *lower, last = self._blocks()
+        *lower, last = blocks or self._blocks()
         for block in lower:
             hidden = block.run(hidden, rotary, visible, remember)
         if is_whole:
@@ -206,16 +220,11 @@ class Encoders(PreTrainedModel):
         """
         weights = [w for body in self._bodies for w in body.get_submodule("layers").parameters()]
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._stack()
+            return self.stack()
         now = [(weight.data_ptr(), weight._version) for weight in weights]
         if self._stacked is None or self._stacked[0] != now:
-            self._stacked = now, self._stack()
+            self._stacked = now, self.stack()
         return self._stacked[1]
-
-    def _stack(self) -> list[Blocks]:
-        of_bodies = [list(body.get_submodule("layers").children()) for body in self._bodies]
-        heads, eps = self.config.num_attention_heads, self.config.rms_norm_eps
-        return [Blocks.stack(each, heads, eps) for each in zip(*of_bodies, strict=True)]
 
 
 AutoConfig.register("diekae", DiekaeConfig, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,15 +51,15 @@ class Arm:
         return {n: p for n, p in self.objective.named_parameters() if p.requires_grad}
 
 
-def differences(workload: Workload) -> Arm:
-    """The paper's first stage: two passes of the base model up to the highest injected layer."""
-    objective, batch = _objective(workload, Differences)
+def differences(workload: Workload, **choices: Any) -> Arm:
+    """The paper's first stage: the base model reads up to the highest injected layer."""
+    objective, batch = _objective(workload, Differences, **choices)
     return Arm(objective, lambda: batch, False, _layers(objective))
 
 
-def dumped(workload: Workload) -> Arm:
+def dumped(workload: Workload, **choices: Any) -> Arm:
     """The same once the targets are on disk, in bfloat16; writing them is timed apart."""
-    objective, batch = _objective(workload, Differences)
+    objective, batch = _objective(workload, Differences, **choices)
     assert isinstance(objective, Differences)
     teacher, folder = objective, TemporaryDirectory()  # gone with the last step that reads it
 
@@ -139,9 +140,12 @@ def _tuning(workload: Workload, details: Mapping[str, Any]) -> Arm:
 ARMS: Mapping[str, Callable[[Workload], Arm]] = {
     "distill (differences)": differences,
     "distill (dumped targets)": dumped,
+    "distill (one trunk)": partial(differences, sharing="shared"),
+    "distill (one trunk, dumped targets)": partial(dumped, sharing="shared"),
     "distill (outputs)": outputs,
     "fine-tune": finetune,
     "LoRA": lora,
     "full": full,
 }
-"""Every arm by name; ratios are to LoRA."""
+"""Every arm by name; ratios are to LoRA. With one trunk, all layers share an encoder up to its
+norm, as in the encoders that ship; else each has its own, as in the paper."""

@@ -158,11 +158,11 @@ class Objective(nn.Module, ABC):
         at: Tensor,
         is_read: bool,
     ) -> tuple[dict[int, Tensor], Tensor | None]:
-        reading = None
+        blocks, reading = self.encoders.stack(), None
         if is_read:
-            states, reading = self.encoders.read_passages(passages, passage_mask)
+            states, reading = self.encoders.read_passages(passages, passage_mask, blocks)
         else:
-            states = self.encoders.encode_passages(passages, passage_mask)
+            states = self.encoders.encode_passages(passages, passage_mask, blocks)
         known = (passage_mask[rows] & (rows >= 0)[:, :, None]).flatten(1)
 
         def beside(states: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class Objective(nn.Module, ABC):
             return apart.transpose(2, 3).flatten(3, 4)
 
         knowledge = Knowledge(beside(states.keys), beside(states.values), known, at[:, 0])
-        return self.encoders(questions, mask, at, knowledge), reading
+        return self.encoders(questions, mask, at, knowledge, blocks=blocks), reading
 
     def _losses_eagerly(self, normed: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each next token, ``[B, T - 1]``, in nats, and whether it was the likeliest."""
