@@ -85,7 +85,7 @@ class Encoders(PreTrainedModel):
                 for layer in config.layers
             }
         )
-        self._stacked: tuple[list[tuple[int, int]], list[Blocks]] | None = None
+        self._stacked: tuple[list[tuple[Tensor, int]], list[Blocks]] | None = None
         self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
@@ -219,11 +219,19 @@ class Encoders(PreTrainedModel):
         Kept beside them they would go stale unseen; so whatever changes a weight is looked for.
         """
         weights = [w for body in self._bodies for w in body.get_submodule("layers").parameters()]
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if (
+            torch.is_grad_enabled()
+            or torch.compiler.is_compiling()
+            or any(weight.is_inference() for weight in weights)  # which count no changes
+        ):
             return self.stack()
-        now = [(weight.data_ptr(), weight._version) for weight in weights]
-        if self._stacked is None or self._stacked[0] != now:
-            self._stacked = now, self.stack()
+        if self._stacked is None or any(
+            was.data_ptr() != weight.data_ptr() or version != weight._version
+            for (was, version), weight in zip(self._stacked[0], weights, strict=True)
+        ):
+            # Held, so that what replaces a weight cannot lie where the old one lay.
+            held = [(weight.detach(), weight._version) for weight in weights]
+            self._stacked = held, self.stack()
         return self._stacked[1]
 
 

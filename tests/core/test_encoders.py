@@ -314,8 +314,20 @@ def test_weights_that_change_are_seen_at_once(make_model, change):
             encoders.double().float()
         else:
             for weight, new in zip(encoders.parameters(), other.parameters(), strict=True):
+                weight.data = torch.zeros_like(weight)
                 weight.data = new.data.clone()
 
     after = deltas(encoders)
     assert all(torch.equal(after[layer], want[layer]) for layer in want)
     assert not any(torch.equal(after[layer], before[layer]) for layer in want)
+
+
+def test_weights_that_were_loaded_for_inference_alone_can_be_used(make_model):
+    encoders = make_model().encoders
+    want = deltas(encoders)
+
+    with torch.inference_mode():
+        loaded = Encoders(encoders.config)
+        loaded.load_state_dict(encoders.state_dict())
+
+    assert all(torch.equal(got, want[layer]) for layer, got in deltas(loaded).items())
