@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["benchmark_tables", "fraction", "gibibytes"]
+__all__ = ["benchmark_tables", "fraction", "gibibytes", "hosts_table"]
 
 
 def fraction(ratio: float | None) -> str:
@@ -41,6 +41,20 @@ def benchmark_tables(report: Mapping[str, Any]) -> RenderableType:
         report: As it was returned, or read back from JSON.
     """
     return Group(_arms(report), "", _goals(report), "", Text(_where(report)))
+
+
+def hosts_table(report: Mapping[str, Any]) -> RenderableType:
+    """Lays out what ``measure_hosts`` returned."""
+    most = report["goal"]["overhead"]
+    table = Table(title=f"{report['num_calls']} calls of each, in turn; goal: at most {most:.0%}")
+    for heading in ("asked through", "ms a call", "ms more", "overhead"):
+        table.add_column(heading, justify="left" if heading == "asked through" else "right")
+    for name, call in report["calls"].items():
+        row = [name, f"{1e3 * call['seconds']:.1f}"]
+        if "overhead" in call:
+            row += [f"{1e3 * call['seconds_more']:.2f}", f"{call['overhead']:.1%}"]
+        table.add_row(*row)
+    return table
 
 
 def _arms(report: Mapping[str, Any]) -> Table:

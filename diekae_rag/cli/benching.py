@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from diekae_rag.cli.console import note, show, show_json
+from diekae_rag.cli.console import note, quiet_libraries, show, show_json
 from diekae_rag.cli.mistakes import reports_mistakes
-from diekae_rag.cli.options import AsJson
+from diekae_rag.cli.options import AsJson, K, ModelName
 
 __all__ = ["bench_app"]
 
 bench_app = typer.Typer(
-    help="Measure what training costs.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Measure what training and answering cost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -109,3 +111,34 @@ def train(
         show_json(report)
     else:
         show(benchmark_tables(report))
+
+
+@bench_app.command()
+@reports_mistakes
+def hosts(
+    questions: Annotated[int, typer.Option(min=1, help="How many questions to ask.")] = 100,
+    documents: Annotated[int, typer.Option(min=1, help="Size of the invented world.")] = 2000,
+    k: K = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each is asked.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the invented world.")] = 1,
+    model: ModelName = "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Measure what LangChain's and LlamaIndex's classes cost over calling the model directly."""
+    quiet_libraries()
+    from diekae_rag.bench.hosts import measure_hosts
+    from diekae_rag.bench.tables import hosts_table
+    from diekae_rag.model import DiekaeModel
+
+    report = measure_hosts(
+        DiekaeModel.from_pretrained(model),
+        seed=seed,
+        num_questions=questions,
+        num_documents=documents,
+        k=k,
+        rounds=rounds,
+    )
+    if as_json:
+        show_json(report)
+    else:
+        show(hosts_table(report))
