@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := diekae_rag integrations tests
+SOURCES := diekae_rag integrations tests notebooks
 
 .PHONY: demo test check lint types notebooks clean
 
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+notebooks: $(VENV)/.dev  ## run them again and keep what they print
+	$(BIN)/python notebooks/refresh.py
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -99,11 +99,15 @@ def records(
     ] = None,
     documents: Annotated[int, typer.Option(min=1, help="Size of that world.")] = 2000,
     k: K = 3,
+    new_wordings: Annotated[
+        bool, typer.Option("--new-wordings", help="Say and ask all in ways kept out of training.")
+    ] = False,
 ) -> None:
     """Write invented records, of the form that diekae train and diekae eval read."""
     if file.suffix != ".jsonl":
         raise ValueError(f"{file} must end in .jsonl, which is what is written.")
-    only = {"rows": "--rows"} if unseen else {"documents": "--documents", "k": "-k"}
+    unseens = {"documents": "--documents", "k": "-k", "new_wordings": "--new-wordings"}
+    only = {"rows": "--rows"} if unseen else unseens
     for name, option in only.items():
         source = context.get_parameter_source(name)
         if source and source.name == "COMMANDLINE":
@@ -116,7 +120,9 @@ def records(
     from diekae_rag.demo.records import write_records, write_unseen_records
 
     if unseen:
-        count = write_unseen_records(file, unseen, seed, num_documents=documents, k=k)
+        count = write_unseen_records(
+            file, unseen, seed, num_documents=documents, k=k, has_new_wordings=new_wordings
+        )
     else:
         count = write_records(file, rows, seed)
     show(f"{count:,} records in {file}")

@@ -55,6 +55,7 @@ def write_unseen_records(
     *,
     num_documents: int = 2000,
     k: int = 3,
+    has_new_wordings: bool = False,
     embedder: Embedder | str = "minilm",
     show_progress: bool = True,
 ) -> int:
@@ -69,13 +70,14 @@ def write_unseen_records(
         seed: Of the world.
         num_documents: Size of the world.
         k: Passages for each question.
+        has_new_wordings: Word documents and questions in the ways kept out of training.
         embedder: What finds them.
         show_progress: Draw a progress bar on stderr.
 
     Returns:
         How many records were written.
     """
-    world = World(seed, num_documents)
+    world = World(seed, num_documents, heldout_wordings=has_new_wordings)
     index = index_world(world, embedder, show_progress=show_progress)
     cases = find_cases(index, world.questions(num_questions), k)
     _write(

@@ -133,23 +133,24 @@ def test_invented_records_are_what_training_reads(run, tmp_path):
     assert run("demo", "records", tmp_path / "worlds.csv").exit_code == 1
 
 
+@pytest.mark.parametrize("wordings", [(), ("--new-wordings",)])
 def test_unseen_records_are_the_questions_of_an_evaluation_with_what_is_found_for_them(
-    run, tmp_path
+    run, tmp_path, wordings
 ):
     path = tmp_path / "unseen.jsonl"
-    options = ("--unseen", 8, "--seed", 5, "--documents", 60, "-k", 2)
+    options = ("--unseen", 8, "--seed", 5, "--documents", 60, "-k", 2, *wordings)
 
     result = run("demo", "records", path, *options)
 
     assert result.exit_code == 0, result.output
-    world = World(5, 60)
+    world = World(5, 60, heldout_wordings=bool(wordings))
     cases = find_cases(index_world(world), world.questions(8), 2)
     assert [(r.prompt, r.answer, r.passages) for r in read_records(path)] == [
         (c.question.text, c.question.answer, tuple(p.text for p in c.passages)) for c in cases
     ]
 
 
-@pytest.mark.parametrize("options", [("--unseen", 3, "--rows", 2), ("-k", 2), ("--documents", 9)])
+@pytest.mark.parametrize("options", [("--unseen", 3, "--rows", 2), ("-k", 2), ("--new-wordings",)])
 def test_options_of_the_other_kind_of_records_are_refused(run, tmp_path, options):
     result = run("demo", "records", tmp_path / "a.jsonl", *options)
 
