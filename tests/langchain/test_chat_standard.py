@@ -56,8 +56,8 @@ class TestChatDiekaeUnit(_Setup, ChatModelUnitTests):
         assert self.init_from_env_params[0]
 
     @pytest.mark.xfail(
-        reason="allowed_objects='all' is a list of langchain-core's own, with no packages but those "
-        "it knows; with allowed_objects=[ChatDiekae] it loads (test_chat_settings.py).",
+        reason="allowed_objects='all' is langchain-core's own list of packages, which lacks this "
+        "one; with allowed_objects=[ChatDiekae] it loads (test_chat_settings.py).",
         raises=ValueError,
     )
     def test_serdes(self, model) -> None:
