@@ -99,16 +99,27 @@ def test_another_tools_artifact_is_left_and_its_text_is_said(chat, artifact):
     assert not chat.invoke(called(artifact, "It is 4.")).response_metadata["sources"]
 
 
-def test_the_calls_documents_come_first_then_the_last_messages(chat):
-    messages = [
-        SystemMessage("Be brief.", additional_kwargs={"documents": [CLEO]}),
-        *called([BOB]),
-    ]
+@every_way
+@pytest.mark.parametrize(
+    "last",
+    [
+        [HumanMessage(QUESTION, additional_kwargs={"documents": [BOB]})],
+        called([BOB]),
+        with_blocks(create_plaintext_block(BOB.page_content)),
+    ],
+    ids=["kwargs", "artifact", "blocks"],
+)
+def test_the_calls_documents_come_first_then_the_last_messages(chat, ask, last):
+    first = SystemMessage("Be brief.", additional_kwargs={"documents": [CLEO, ADA]})
 
-    answer = chat.invoke(messages, documents=[ADA, CLEO])
+    answer = ask(chat, [first, *last], documents=[ADA])
 
-    sources = [source["text"] for source in answer.response_metadata["sources"]]
-    assert sources == [document.page_content for document in (ADA, CLEO, BOB)]
+    in_order = chat.invoke(
+        [SystemMessage("Be brief."), ("user", QUESTION)], documents=[ADA, BOB, CLEO]
+    )
+    assert answer == in_order.text
+    sources = chat.invoke([first, *last], documents=[ADA]).response_metadata["sources"]
+    assert [s["text"] for s in sources] == [d.page_content for d in (ADA, BOB, CLEO)]
 
 
 def test_blocks_keep_what_they_say_of_themselves(chat):
