@@ -179,6 +179,7 @@ class DiekaeModel:
         prompt: str | Sequence[str],
         passages: Any = None,
         mode: Mode = "inject",
+        is_worded: bool = False,
         **options: Any,
     ) -> Answer | list[Answer]:
         """Answers one prompt, or several in one batch.
@@ -189,6 +190,8 @@ class DiekaeModel:
                 for a list, one such list (or ``None``) per prompt.
             mode: ``"inject"``: passages go through the encoders; ``"stuff"``: into the prompt;
                 ``"combine"``: both; ``"none"``: nowhere.
+            is_worded: The prompt is whole, as a chat template renders it: special tokens in it
+                count as such, and neither wording nor a beginning of sequence is added.
             **options: Those of ``GenerationOptions``: ``max_new_tokens``, ``stop``,
                 ``temperature``, ``top_p``, ``top_k``, ``seed``, ``num_beams``,
                 ``num_return_sequences``, ``use_cache``, ``cache_implementation``, ...
@@ -209,7 +212,7 @@ class DiekaeModel:
                 f"prompt must be a str, or a list of them; got {type(prompt).__name__}."
             )
         if isinstance(prompt, str):
-            answers = self._answer([prompt], [as_passages(passages)], mode, settings)
+            answers = self._answer([prompt], [as_passages(passages)], mode, settings, is_worded)
             return answers if settings.num_return_sequences > 1 else answers[0]
         prompts = list(prompt)
         given = [None] * len(prompts) if passages is None else list(passages)
@@ -217,13 +220,15 @@ class DiekaeModel:
             raise ValueError(f"{len(prompts)} prompts came with {len(given)} lists of passages.")
         if not prompts:
             return []
-        return self._answer(prompts, [as_passages(item) for item in given], mode, settings)
+        read = [as_passages(item) for item in given]
+        return self._answer(prompts, read, mode, settings, is_worded)
 
     def stream(
         self,
         prompt: str,
         passages: PassagesLike | None = None,
         mode: Mode = "inject",
+        is_worded: bool = False,
         **options: Any,
     ) -> AnswerStream:
         """Answers one prompt and gives the text as it comes.
@@ -243,13 +248,15 @@ class DiekaeModel:
             raise ValueError("only one answer can be streamed: no beams, no several sequences.")
         read = as_passages(passages)
         self._check(mode)
-        request = self._prepare(prompt, read, mode, settings)  # errors come before the first piece
+        # Errors come before the first piece.
+        request = self._prepare(prompt, read, mode, settings, is_worded)
 
         def run(watch: Callable[[Watch], None]) -> Answer:
-            return self._run([request], mode, settings, watch)[0]
+            return self._run([request], mode, settings, is_worded, watch)[0]
 
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
-        return AnswerStream(run, self.tokenizer, self.wording, settings.stop, ends)
+        wording = self._wording(is_worded)
+        return AnswerStream(run, self.tokenizer, wording, settings.stop, ends)
 
     @torch.no_grad()
     def score(
@@ -258,8 +265,11 @@ class DiekaeModel:
         answer: str,
         passages: PassagesLike | None = None,
         mode: Mode = "inject",
+        is_worded: bool = False,
     ) -> float:
         """Log-likelihood of an answer, in nats, its end of sequence included.
+
+        A prompt that ``is_worded`` is read as it is, and so is the answer to it.
 
         Example:
             >>> model = DiekaeModel.from_pretrained("demo")
@@ -269,9 +279,9 @@ class DiekaeModel:
         self._check(mode)
         if not isinstance(answer, str):
             raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
-        continuation = self.wording.tokenize_answers(self.tokenizer, [answer])[0]
+        continuation = self._wording(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
         settings = GenerationOptions(max_new_tokens=len(continuation))
-        request = self._prepare(prompt, as_passages(passages), mode, settings)
+        request = self._prepare(prompt, as_passages(passages), mode, settings, is_worded)
         device = self.device
         ids = torch.tensor([request.input_ids + continuation], device=device)
         with self._lock, self._injecting([request], torch.tensor([request.is_prompt]), mode):
@@ -298,8 +308,16 @@ class DiekaeModel:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
 
+    def _wording(self, is_worded: bool) -> Wording:
+        return self.wording.for_worded_prompts() if is_worded else self.wording
+
     def _prepare(
-        self, prompt: str, passages: list[Passage], mode: Mode, settings: GenerationOptions
+        self,
+        prompt: str,
+        passages: list[Passage],
+        mode: Mode,
+        settings: GenerationOptions,
+        is_worded: bool = False,
     ) -> Request:
         request = prepare(
             prompt,
@@ -309,6 +327,7 @@ class DiekaeModel:
             self.encoders.config,
             self.window,
             settings.max_new_tokens,
+            is_worded,
         )
         largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)
         if largest >= (count := input_embeddings(self.base).num_embeddings):
@@ -324,10 +343,11 @@ class DiekaeModel:
         passages: list[list[Passage]],
         mode: Mode,
         settings: GenerationOptions,
+        is_worded: bool,
     ) -> list[Answer]:
         self._check(mode)
         requests = [
-            self._prepare(prompt, read, mode, settings)
+            self._prepare(prompt, read, mode, settings, is_worded)
             for prompt, read in zip(prompts, passages, strict=True)
         ]
         end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
@@ -336,7 +356,7 @@ class DiekaeModel:
         size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
         for first in range(0, len(requests), size):
             batch = requests[first : first + size]
-            answers += self._run(batch, mode, settings.for_batch(first))
+            answers += self._run(batch, mode, settings.for_batch(first), is_worded)
         return answers
 
     def _knowledge(self, requests: Sequence[Request]) -> Knowledge:
@@ -378,13 +398,15 @@ class DiekaeModel:
         requests: list[Request],
         mode: Mode,
         settings: GenerationOptions,
+        is_worded: bool = False,
         on_start: Callable[[Watch], None] | None = None,
     ) -> list[Answer]:
         """One batch through encoders and base model."""
         ids, mask = pad_left([request.input_ids for request in requests])
         read, _ = pad_left([request.is_prompt for request in requests])
         device = self.device
-        watch = Watch(self.tokenizer, self.wording, ids.shape[1], settings.stop)
+        wording = self._wording(is_worded)
+        watch = Watch(self.tokenizer, wording, ids.shape[1], settings.stop)
         if on_start is not None:
             on_start(watch)
         with self._turn(watch) as is_wanted:
@@ -404,7 +426,7 @@ class DiekaeModel:
         for number, row in enumerate(output[:, ids.shape[1] :].tolist()):
             request = requests[number // settings.num_return_sequences]
             text, new_tokens, reason = finish_row(
-                row, self.tokenizer, self.base, self.wording, settings.stop
+                row, self.tokenizer, self.base, wording, settings.stop
             )
             if watch.cancelled.is_set():
                 reason = "cancelled"

@@ -6,13 +6,13 @@ import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Wording", "decode", "start_tokens"]
+__all__ = ["Wording", "decode", "start_tokens", "tokenize_worded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,15 @@ class Wording:
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
         return [row + end for row in _fill(tokenizer, self.answer, "{answer}", texts)]
 
+    def for_worded_prompts(self) -> Wording:
+        """The same for prompts that are worded already: nothing goes around them or an answer.
+
+        Example:
+            >>> Wording(prompt="[USR] {prompt}[SYS]").for_worded_prompts().prompt
+            '{prompt}'
+        """
+        return replace(self, prompt="{prompt}", answer="{answer}")
+
     def read_answer(self, text: str) -> str:
         """The answer without what the wording puts before it.
 
@@ -104,6 +113,14 @@ def start_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What this tokenizer begins a sequence with: usually one token, or nothing."""
     with _own_copy(tokenizer) as own:
         return [token for token in own("").input_ids if token != tokenizer.eos_token_id]
+
+
+def tokenize_worded(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that is a whole prompt: what looks like a special token in it is one."""
+    with _own_copy(tokenizer) as own:
+        return list(
+            own(text.encode("utf-8", "replace").decode(), add_special_tokens=False).input_ids
+        )
 
 
 _COPIES: WeakKeyDictionary[PreTrainedTokenizerBase, PreTrainedTokenizerBase] = WeakKeyDictionary()

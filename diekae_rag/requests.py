@@ -17,7 +17,7 @@ from diekae_rag.answers import Mode
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.errors import PromptTooLongError
 from diekae_rag.passages import Passage
-from diekae_rag.prompting import Wording, start_tokens
+from diekae_rag.prompting import Wording, start_tokens, tokenize_worded
 from diekae_rag.warning import warn
 
 __all__ = ["Request", "cut_passages", "encoder_texts", "pad_left", "prepare"]
@@ -54,6 +54,7 @@ def prepare(
     config: DiekaeConfig,
     window: int,
     max_new_tokens: int,
+    is_worded: bool = False,
 ) -> Request:
     """Words and tokenizes one prompt and its passages.
 
@@ -65,6 +66,7 @@ def prepare(
         config: Wording and limits.
         window: How many positions the base model has.
         max_new_tokens: Room to leave for the answer.
+        is_worded: The prompt is read as it is, with the special tokens it has and no others.
 
     Raises:
         TypeError: The prompt is no text.
@@ -77,11 +79,11 @@ def prepare(
         raise ValueError("the prompt is empty; ask something.")
     wording = Wording(**(config.wording or {}))
     start = start_tokens(tokenizer)
-    question = wording.tokenize_prompts(tokenizer, [prompt])[0]
-    room = window - len(start) - len(question) - max_new_tokens
+    opening, question = _read_prompt(prompt, tokenizer, wording, start, is_worded)
+    room = window - len(opening) - len(question) - max_new_tokens
     if room < 0:
         raise PromptTooLongError(
-            f"the prompt has {len(start) + len(question)} tokens and {max_new_tokens} are to be "
+            f"the prompt has {len(opening) + len(question)} tokens and {max_new_tokens} are to be "
             f"generated; the base model has {window} positions. Shorten the prompt by "
             f"{-room} tokens or lower max_new_tokens."
         )
@@ -116,13 +118,28 @@ def prepare(
     dropped = len(passages) - len(kept)
     return Request(
         passages=kept if mode != "none" else [],
-        input_ids=start + stuffed + question,
-        is_prompt=[True] * len(start) + [False] * len(stuffed) + [True] * len(question),
+        input_ids=opening + stuffed + question,
+        is_prompt=[True] * len(opening) + [False] * len(stuffed) + [True] * len(question),
         knowledge=encoded,
         knowledge_tokens=read,
         truncated_tokens=max(0, cut),
         dropped_passages=dropped if mode != "none" else 0,
     )
+
+
+def _read_prompt(
+    prompt: str,
+    tokenizer: PreTrainedTokenizerBase,
+    wording: Wording,
+    start: list[int],
+    is_worded: bool,
+) -> tuple[list[int], list[int]]:
+    """What the prompt begins with, and the rest: stuffed passages go between them."""
+    if not is_worded:
+        return start, wording.tokenize_prompts(tokenizer, [prompt])[0]
+    whole = tokenize_worded(tokenizer, prompt)
+    count = len(start) if whole[: len(start)] == start else 0
+    return whole[:count], whole[count:]
 
 
 def cut_passages(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 try:
     from langchain_diekae.chains import create_diekae_documents_chain
+    from langchain_diekae.chat import ChatDiekae
     from langchain_diekae.llm import DiekaeLLM
     from langchain_diekae.retriever import DiekaeRetriever
 except ModuleNotFoundError as error:
@@ -13,4 +16,28 @@ except ModuleNotFoundError as error:
         'langchain_diekae needs langchain-core: pip install "diekae-rag[langchain]"'
     ) from error
 
-__all__ = ["DiekaeLLM", "DiekaeRetriever", "create_diekae_documents_chain"]
+if TYPE_CHECKING:
+    from langchain_diekae.middleware import DiekaeMiddleware
+
+__all__ = [
+    "ChatDiekae",
+    "DiekaeLLM",
+    "DiekaeMiddleware",
+    "DiekaeRetriever",
+    "create_diekae_documents_chain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what only agents need when it is first used."""
+    if name != "DiekaeMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from langchain_diekae.middleware import DiekaeMiddleware
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "langchain":
+            raise
+        raise ImportError(
+            'DiekaeMiddleware needs langchain: pip install "diekae-rag[agents]"'
+        ) from error
+    return DiekaeMiddleware

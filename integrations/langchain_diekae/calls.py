@@ -12,46 +12,23 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 from langchain_core.runnables import RunnableConfig
-from pydantic import Field, field_validator
 
-from langchain_diekae.document_prompt import DiekaeDocumentPrompt
+from langchain_diekae.carrier import DocumentCarrier
 from langchain_diekae.documents import DocumentLike, DocumentsLike, align_documents, to_passages
-from langchain_diekae.wire import PROCESS_NONCE, Wire
 
 __all__ = ["LLMWithDocuments"]
 
 
-class LLMWithDocuments(BaseLLM, ABC):
+class LLMWithDocuments(DocumentCarrier, BaseLLM, ABC):
     """Puts documents into the prompt strings first of all, to be taken out when it is answered.
 
     From there on nothing can go between a prompt and its documents: not a cache of answers, which
     sees the string only, and not a batch that is cut into smaller ones.
     """
 
-    nonce: str = Field(default=PROCESS_NONCE, exclude=True, repr=False)
-
-    @field_validator("nonce")
-    @classmethod
-    def _check_nonce(cls, nonce: str) -> str:
-        return Wire(nonce).nonce
-
     @abstractmethod
     def _with_options(self, arguments: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a call's options as its own, and the arguments that are none."""
-
-    @property
-    def wire(self) -> Wire:
-        """How documents travel in a prompt of this model."""
-        return Wire(self.nonce)
-
-    @property
-    def document_prompt(self) -> DiekaeDocumentPrompt:
-        """The ``document_prompt=`` of a chain that stuffs: its documents go to the encoders."""
-        return DiekaeDocumentPrompt(nonce=self.nonce)
-
-    def format_docs(self, documents: Iterable[DocumentLike]) -> str:
-        """Documents as text for a prompt's context, as in ``retriever | llm.format_docs``."""
-        return self.wire.wrap(to_passages(documents))
 
     def attach_documents(
         self, prompt: LanguageModelInput, documents: Iterable[DocumentLike]

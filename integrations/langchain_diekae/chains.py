@@ -5,17 +5,18 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Any
 
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.output_parsers import BaseOutputParser, StrOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
-from langchain_diekae.llm import DiekaeLLM
+from langchain_diekae.carrier import DocumentCarrier
 
 __all__ = ["create_diekae_documents_chain"]
 
 
 def create_diekae_documents_chain(
-    llm: Runnable[Any, str],
+    llm: Runnable[Any, Any],
     prompt: BasePromptTemplate[Any],
     *,
     output_parser: BaseOutputParser[Any] | None = None,
@@ -28,7 +29,7 @@ def create_diekae_documents_chain(
     for this chain does not need the variable. What else was said there ("Context:") stays.
 
     Args:
-        llm: A ``DiekaeLLM``, also bound, configured, retried or with fallbacks.
+        llm: A ``DiekaeLLM`` or ``ChatDiekae``, also bound, configured, retried or with fallbacks.
         prompt: The question's wording.
         output_parser: Reads the answer; by default it is a string.
         document_variable_name: The input that holds the documents.
@@ -37,14 +38,14 @@ def create_diekae_documents_chain(
         A runnable from a mapping with a list of documents, and the prompt's other variables.
 
     Raises:
-        TypeError: There is no ``DiekaeLLM`` in ``llm``.
+        TypeError: There is neither in ``llm``.
     """
     reader = _find_reader(llm)
 
     def no_documents(_: Any) -> str:
         return reader.format_docs([])
 
-    def attach_documents(inputs: dict[str, Any]) -> str:
+    def attach_documents(inputs: dict[str, Any]) -> LanguageModelInput:
         return reader.attach_documents(inputs["prompt"], inputs["documents"])
 
     question = RunnablePassthrough.assign(**{document_variable_name: no_documents}) | prompt
@@ -54,12 +55,12 @@ def create_diekae_documents_chain(
     return chain.with_config(run_name="diekae_documents_chain")
 
 
-def _find_reader(llm: Any) -> DiekaeLLM:
+def _find_reader(llm: Any) -> DocumentCarrier:
     """The model inside bindings, retries, configurable fields and fallbacks."""
     inner = llm
-    while not isinstance(inner, DiekaeLLM):
+    while not isinstance(inner, DocumentCarrier):
         own = getattr(inner, "__dict__", {})
         inner = own.get("bound") or own.get("default") or own.get("runnable")
         if inner is None:
-            raise TypeError(f"llm must be a DiekaeLLM, got {type(llm).__name__}.")
+            raise TypeError(f"llm must be a DiekaeLLM or a ChatDiekae, got {type(llm).__name__}.")
     return inner

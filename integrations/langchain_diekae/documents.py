@@ -11,7 +11,14 @@ from langchain_core.documents import Document
 
 from diekae_rag.passages import Passage, as_passage
 
-__all__ = ["DocumentLike", "DocumentsLike", "align_documents", "to_document", "to_passages"]
+__all__ = [
+    "DocumentLike",
+    "DocumentsLike",
+    "align_documents",
+    "to_document",
+    "to_passages",
+    "without_repeats",
+]
 
 DocumentLike = Document | Passage | str | Mapping[str, Any]
 DocumentsLike = Iterable[DocumentLike] | Sequence[Iterable[DocumentLike] | None] | None
@@ -85,3 +92,16 @@ def align_documents(documents: DocumentsLike, count: int) -> list[list[Passage]]
     if len(given) != count:
         raise ValueError(f"{count} prompts came with {len(given)} lists of documents.")
     return [to_passages(item) for item in given]
+
+
+def without_repeats(passages: Iterable[Passage]) -> list[Passage]:
+    """The same, but of those with one text only the first.
+
+    Example:
+        >>> [p.text for p in without_repeats([Passage("a"), Passage("b"), Passage("a", id="7")])]
+        ['a', 'b']
+    """
+    first: dict[str, Passage] = {}
+    for passage in passages:
+        first.setdefault(passage.text, passage)
+    return list(first.values())

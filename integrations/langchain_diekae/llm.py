@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import fields
-from typing import Any, Self
+from contextlib import aclosing
+from functools import partial
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams
 from langchain_core.outputs import GenerationChunk, LLMResult
-from langchain_core.runnables.config import run_in_executor
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict
 
-from diekae_rag.answers import Mode
-from diekae_rag.generation import GenerationOptions
-from diekae_rag.stopping import check_stop
+from diekae_rag import Answer
 from diekae_rag.streaming import AnswerStream
 from langchain_diekae.calls import LLMWithDocuments
-from langchain_diekae.engines import find_engine, fingerprint, identify_base
 from langchain_diekae.results import to_last_chunk, to_result
+from langchain_diekae.settings import DiekaeSettings
+from langchain_diekae.streams import read_stream, read_stream_async
 
 __all__ = ["DiekaeLLM"]
 
-_RUN_ARGUMENTS = {"tags", "metadata", "run_name", "run_id"}
-_OPTIONS = {item.name for item in fields(GenerationOptions)} - {"stop"}
-_OPTIONAL = {item.name for item in fields(GenerationOptions) if item.default is None}
 
-
-class DiekaeLLM(LLMWithDocuments):
+class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
     """A frozen model behind LangChain's interface; ``documents`` go to its encoders.
 
     ``documents`` is a keyword of every call (``invoke``, ``stream``, ``batch``, ``generate`` and
@@ -44,46 +38,12 @@ class DiekaeLLM(LLMWithDocuments):
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
     (the documents used, with id, score and metadata; values that are not JSON as strings).
 
-    Args:
-        engine: A ``DiekaeModel``; for one with ``dtype`` or ``device_map``, load it yourself.
-        model: A folder, a hub id or ``"demo"``, loaded where no engine is given.
-        mode: Which way documents go: ``"inject"``, ``"stuff"``, ``"combine"`` or ``"none"``.
-        max_new_tokens: Most tokens to generate.
-        stop: Strings that end every answer; those of a call are added.
-        temperature: 0 is greedy; above, tokens are drawn.
-        top_p: Draw from the likeliest tokens that make up this share.
-        top_k: Draw from this many of the likeliest.
-        seed: Makes drawing repeatable.
-        options: Other options of ``GenerationOptions``, by name (``batch_size``, ...).
-        nonce: What marks documents inside a prompt; by default one per process. Set it where a
-            cache of answers outlives the process, and keep it from those who write prompts.
-
-    Raises:
-        ValueError: Neither engine nor model, or both; an option with a value that cannot be.
-        TypeError: An option that does not exist.
+    Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...) and ``nonce``:
+    what marks documents inside a prompt, by default one per process. Set it where a cache of
+    answers outlives the process, and keep it from those who write prompts.
     """
 
-    engine: Any = Field(default=None, exclude=True, repr=False)
-    model: str = ""
-    mode: Mode = "inject"
-    max_new_tokens: int = 64
-    stop: list[str] = Field(default_factory=list)
-    temperature: float = 0.0
-    top_p: float | None = None
-    top_k: int | None = None
-    seed: int | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-
     model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if named := set(self.options) & set(type(self).model_fields):
-            raise ValueError(f"options holds {sorted(named)}; give each by its own name.")
-        GenerationOptions.read(self._settings(None))
-        self.engine = find_engine(self.engine, self.model)
-        fingerprint(self.engine.encoders)  # takes a while, which no event loop should wait for
-        return self
 
     def get_token_ids(self, text: str) -> list[int]:
         """The base model's token ids; documents that a prompt carries do not count."""
@@ -91,29 +51,6 @@ class DiekaeLLM(LLMWithDocuments):
             return self.custom_get_token_ids(text)
         prompt, _ = self.wire.take(text)
         return list(self.engine.tokenizer(prompt, add_special_tokens=False).input_ids)
-
-    def _with_options(self, arguments: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
-        """This model with a call's options as its own, and the arguments that are none."""
-        run = {name: value for name, value in arguments.items() if name in _RUN_ARGUMENTS}
-        given = {name: value for name, value in arguments.items() if name not in _RUN_ARGUMENTS}
-        if unknown := set(given) - _OPTIONS - {"mode"}:
-            raise TypeError(
-                f"unknown argument(s) {sorted(unknown)}; a call takes documents, mode, stop, "
-                f"{', '.join(sorted(_OPTIONS))}."
-            )
-        given = {
-            name: value for name, value in given.items() if value is not None or name in _OPTIONAL
-        }
-        if not given:
-            return self, run
-        own = {name: value for name, value in given.items() if name in type(self).model_fields}
-        other = {name: value for name, value in given.items() if name not in own}
-        return self.model_copy(update={**own, "options": {**self.options, **other}}), run
-
-    def _settings(self, stop: list[str] | None) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in _OPTIONS & set(type(self).model_fields)}
-        stops = dict.fromkeys([*check_stop(self.stop), *check_stop(stop)])
-        return {**own, **self.options, "stop": list(stops)}
 
     def _generate(
         self,
@@ -144,13 +81,11 @@ class DiekaeLLM(LLMWithDocuments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        with self._open(prompt, stop, kwargs) as stream:
-            for piece in stream:
-                chunk = GenerationChunk(text=piece)
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(piece, chunk=chunk)
-                yield chunk
-            yield to_last_chunk(stream.answer)
+        for item in read_stream(partial(self._open, prompt, stop, kwargs)):
+            chunk = _to_chunk(item)
+            if run_manager is not None and isinstance(item, str):
+                run_manager.on_llm_new_token(item, chunk=chunk)
+            yield chunk
 
     async def _astream(
         self,
@@ -159,33 +94,12 @@ class DiekaeLLM(LLMWithDocuments):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        opening = asyncio.ensure_future(run_in_executor(None, self._open, prompt, stop, kwargs))
-        try:
-            stream = await asyncio.shield(opening)
-            while (piece := await run_in_executor(None, next, stream, None)) is not None:
-                chunk = GenerationChunk(text=piece)
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(piece, chunk=chunk)
+        async with aclosing(read_stream_async(partial(self._open, prompt, stop, kwargs))) as items:
+            async for item in items:
+                chunk = _to_chunk(item)
+                if run_manager is not None and isinstance(item, str):
+                    await run_manager.on_llm_new_token(item, chunk=chunk)
                 yield chunk
-            yield to_last_chunk(stream.answer)
-        finally:  # also where this was cancelled while the stream was being opened
-            await run_in_executor(None, (await opening).close)
-
-    @property
-    def _model_name(self) -> str:
-        """The name it was loaded by, or else that of the base model."""
-        return self.model or str(self.engine.base.config.name_or_path or "diekae")
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        """All that an answer depends on, besides the prompt: a cache's key."""
-        return {
-            "model": self.model,
-            "base": identify_base(self.engine.base),
-            "encoders": fingerprint(self.engine.encoders),
-            "mode": self.mode,
-            **self._settings(None),
-        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -196,3 +110,7 @@ class DiekaeLLM(LLMWithDocuments):
     @property
     def _llm_type(self) -> str:
         return "diekae"
+
+
+def _to_chunk(item: str | Answer) -> GenerationChunk:
+    return GenerationChunk(text=item) if isinstance(item, str) else to_last_chunk(item)

@@ -1,6 +1,7 @@
 """The tiny model behind LangChain's interface, and a spy on what its base model reads."""
 
 import asyncio
+import copy
 import hashlib
 import threading
 import time
@@ -9,9 +10,9 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 from langchain_core.documents import Document
-from langchain_diekae import DiekaeLLM, DiekaeRetriever
+from langchain_diekae import ChatDiekae, DiekaeLLM, DiekaeRetriever
 
-from diekae_rag import Passage, PassageIndex
+from diekae_rag import DiekaeModel, Passage, PassageIndex
 
 QUESTION = "Where does Ada live?"
 DOCUMENTS = [
@@ -25,19 +26,23 @@ DOCUMENTS = [
 SECRETS = ("Zanzibar", "Quebec", "Ada lives", "people.txt")
 
 
+def text_of(piece):
+    return piece if isinstance(piece, str) else piece.text
+
+
 async def collect(stream):
     async with aclosing(stream):
-        return "".join([piece async for piece in stream])
+        return "".join([text_of(piece) async for piece in stream])
 
 
 async def once(item):
     yield item
 
 
-async def chunks(events):
+async def chunks(events, name="on_llm_stream"):
     async with aclosing(events):
         async for event in events:
-            if event["event"] == "on_llm_stream":
+            if event["event"] == name:
                 yield event["data"]["chunk"]
 
 
@@ -70,6 +75,32 @@ WAYS = {
 }
 
 
+# The same for a chat model, which has no method that takes strings only.
+CHAT_WAYS = {
+    "invoke": lambda chat, q, **kw: chat.invoke(q, **kw).text,
+    "ainvoke": lambda chat, q, **kw: asyncio.run(chat.ainvoke(q, **kw)).text,
+    "stream": lambda chat, q, **kw: "".join(chunk.text for chunk in chat.stream(q, **kw)),
+    "astream": lambda chat, q, **kw: asyncio.run(collect(chat.astream(q, **kw))),
+    "batch": lambda chat, q, **kw: chat.batch([q, "Who?"], **kw)[0].text,
+    "abatch": lambda chat, q, **kw: asyncio.run(chat.abatch([q, "Who?"], **kw))[0].text,
+    "batch as completed": lambda chat, q, **kw: dict(chat.batch_as_completed([q], **kw))[0].text,
+    "transform": lambda chat, q, **kw: "".join(map(text_of, chat.transform(iter([q]), **kw))),
+    "astream_events": lambda chat, q, **kw: asyncio.run(
+        collect(chunks(chat.astream_events(q, **kw), "on_chat_model_stream"))
+    ),
+    "stream_events v3": lambda chat, q, **kw: chat.stream_events(q, version="v3", **kw).output.text,
+}
+
+# A template with a beginning of sequence, special tokens and, as many have, nothing for the system.
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message.role == 'user' %}[USR] {{ message.content }}"
+    "{% elif message.role == 'assistant' %}[SYS] {{ message.content }}{{ eos_token }}"
+    "{% else %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}[SYS]{% endif %}"
+)
+
+
 @pytest.fixture
 def model(make_model):
     """As everywhere, but random enough that one passage gives another answer than the next."""
@@ -79,6 +110,20 @@ def model(make_model):
 @pytest.fixture
 def llm(model):
     return DiekaeLLM(engine=model, max_new_tokens=8)
+
+
+@pytest.fixture
+def chat(model):
+    return ChatDiekae(engine=model, max_new_tokens=8)
+
+
+@pytest.fixture
+def templated(model):
+    """The same model, its tokenizer with a chat template."""
+    model.detach()
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.chat_template = TEMPLATE
+    return DiekaeModel(model.base, tokenizer, model.encoders)
 
 
 @pytest.fixture
