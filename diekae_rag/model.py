@@ -164,7 +164,12 @@ class DiekaeModel:
 
     @overload
     def generate(
-        self, prompt: str, passages: PassagesLike | None = ..., mode: Mode = ..., **options: Any
+        self,
+        prompt: str,
+        passages: PassagesLike | None = ...,
+        mode: Mode = ...,
+        is_worded: bool = ...,
+        **options: Any,
     ) -> Answer: ...
     @overload
     def generate(
@@ -172,6 +177,7 @@ class DiekaeModel:
         prompt: Sequence[str],
         passages: Sequence[PassagesLike | None] | None = ...,
         mode: Mode = ...,
+        is_worded: bool = ...,
         **options: Any,
     ) -> list[Answer]: ...
     def generate(

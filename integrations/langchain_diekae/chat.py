@@ -16,10 +16,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from diekae_rag import Answer, Passage
+from diekae_rag.dialogue import ChatFormat, check_format, word
 from diekae_rag.streaming import AnswerStream
 from langchain_diekae.chat_calls import ChatWithDocuments
 from langchain_diekae.chat_results import mark_cached, to_chat_chunk, to_chat_result
-from langchain_diekae.chat_wording import ChatFormat, check_format, word
 from langchain_diekae.conversations import read_conversation
 from langchain_diekae.documents import to_passages, without_repeats
 from langchain_diekae.settings import DiekaeSettings
@@ -147,11 +147,11 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
         given = dict(arguments)
         passages: list[Passage] = to_passages(given.pop("documents", None))
         chat, _ = self._with_options(given)
-        conversation = read_conversation(messages, self.wire)
-        prompt, is_worded = word(conversation, self.chat_format, self.engine.tokenizer)
+        dialogue, found = read_conversation(messages, self.wire)
+        prompt, is_worded = word(dialogue, self.chat_format, self.engine.tokenizer)
         return chat, {
             "prompt": prompt,
-            "passages": without_repeats([*passages, *conversation.passages]),
+            "passages": without_repeats([*passages, *found]),
             "mode": chat.mode,
             "is_worded": is_worded,
             **chat._settings(stop),

@@ -11,6 +11,7 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts.default_prompts import DEFAULT_TEXT_QA_PROMPT
 from llama_index.core.schema import Document, NodeWithScore, TextNode
+from llama_index.llms.diekae import DiekaeLLM
 
 from diekae_rag import DiekaeError, Passage
 
@@ -107,7 +108,7 @@ def test_a_conversation_is_worded_as_a_dialogue(llm, spy):
 
     llm.chat([*messages, ChatMessage("C?")])
 
-    assert spy.prompts[0].strip() == "Hello.\nHuman: A?\nAI: B\nHuman: C?\nAI:"
+    assert spy.prompts[0].strip() == "Hello.\nA? [SYS] B [USR] C?"
 
 
 def test_an_image_is_refused(llm):
@@ -163,7 +164,7 @@ def test_an_empty_prompt_is_a_clear_runtime_error(entry, llm):
 
 
 def test_a_conversation_without_messages_is_a_clear_error(llm):
-    with pytest.raises(DiekaeError, match="prompt is empty"):
+    with pytest.raises(DiekaeError, match="empty of any question"):
         llm.chat([])
 
 
@@ -191,3 +192,53 @@ def test_no_text_whatever_changes_the_prompt(text, marker, llm, spy, question):
     llm.predict(DEFAULT_TEXT_QA_PROMPT, context_str=f"{marker}{text}", query_str=question)
 
     assert [prompt.strip() for prompt in spy.prompts] == [question]
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.fixture
+def templated(model, monkeypatch):
+    """The model, with a chat template for its tokenizer."""
+    monkeypatch.setattr(model.tokenizer, "chat_template", TEMPLATE)
+    return model
+
+
+def test_a_chat_template_words_a_conversation_and_nothing_is_added_to_it(templated):
+    talk = [ChatMessage("Be kind.", role="system"), ChatMessage("Who?")]
+    seen = []
+    handle = templated.base.register_forward_pre_hook(
+        lambda _m, _a, kwargs: seen.append(kwargs["input_ids"][0].tolist()), with_kwargs=True
+    )
+
+    DiekaeLLM(engine=templated, max_new_tokens=1).chat(talk, documents=["Ilma Bresk is here."])
+    handle.remove()
+
+    tokenizer = templated.tokenizer
+    text = "[system] Be kind.[user] Who?[assistant]"
+    want = tokenizer(text, add_special_tokens=False).input_ids
+    assert seen[0] == [tokenizer.bos_token_id, *want]
+
+
+def test_the_plain_form_can_be_had_where_there_is_a_template(templated, spy):
+    llm = DiekaeLLM(engine=templated, max_new_tokens=1, chat_format="plain")
+
+    llm.chat([ChatMessage("Who?")])
+
+    assert spy.prompts[0].strip() == "Who?"
+
+
+def test_a_template_that_is_not_there_is_a_clear_error(model):
+    with pytest.raises(ValueError, match="needs a tokenizer with a chat_template"):
+        DiekaeLLM(engine=model, chat_format="template")
+
+
+def test_a_wording_of_ones_own_comes_before_a_template(templated, spy):
+    llm = DiekaeLLM(engine=templated, max_new_tokens=1, messages_to_prompt=lambda m: f"<{len(m)}>")
+
+    llm.chat([ChatMessage("Who?")])
+
+    assert spy.prompts[0].strip() == "<1>"

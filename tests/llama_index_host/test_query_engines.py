@@ -213,7 +213,7 @@ async def test_so_it_does_async_and_streamed(chat_mode, index, llm, spy, people,
 def test_a_chat_engine_keeps_the_users_system_prompt(index, llm, spy, question):
     index.as_chat_engine(chat_mode="context", llm=llm, system_prompt="Be kind.").chat(question)
 
-    assert [p.strip() for p in spy.prompts] == [f"Be kind.\nHuman: {question}\nAI:"]
+    assert [p.strip() for p in spy.prompts] == [f"Be kind.\n{question}"]
 
 
 def test_a_second_turn_has_the_history_but_no_passage(index, llm, spy, people, question):

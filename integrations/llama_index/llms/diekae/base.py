@@ -13,10 +13,16 @@ from llama_index.llms.diekae.calls import Call, loud_errors
 from llama_index.llms.diekae.entries import EntryPoints
 from llama_index.llms.diekae.knowledge import attached_documents, read_documents
 from llama_index.llms.diekae.structured import FormFillingLLM
-from llama_index.llms.diekae.wording import WithoutDocuments, word_messages
+from llama_index.llms.diekae.wording import (
+    WithoutDocuments,
+    to_dialogue,
+    without_documents,
+    word_messages,
+)
 
 from diekae_rag import DiekaeModel
 from diekae_rag.answers import MODES, Mode
+from diekae_rag.dialogue import ChatFormat, check_format, word
 from diekae_rag.generation import GenerationOptions
 
 __all__ = ["DiekaeLLM"]
@@ -49,6 +55,9 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
         stop: Strings that end an answer, left out of it.
         options: Further ``GenerationOptions``, for every call; not those above.
         is_chat_model: Whether engines send messages; for base models trained on conversations.
+        chat_format: How messages become a prompt: ``"template"``, by the chat template of the base
+            tokenizer, read as it is; ``"plain"``, as encoders are trained on dialogues; ``"auto"``,
+            by a template where there is one. A ``messages_to_prompt`` of one's own comes first.
         should_route: Decides about a prompt and its variables; see ``answers_a_question``.
 
     Raises:
@@ -69,6 +78,7 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     stop: list[str] = Field(default_factory=list)
     options: dict[str, Any] = Field(default_factory=dict)
     is_chat_model: bool = False
+    chat_format: ChatFormat = "auto"
     messages_to_prompt: MessagesToPromptCallable = Field(default=word_messages, exclude=True)
 
     @model_validator(mode="after")
@@ -79,7 +89,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
                 f"DiekaeLLM({twice[0]}=...)."
             )
         GenerationOptions.read(self._defaults())
-        self.messages_to_prompt = WithoutDocuments(self.messages_to_prompt or word_messages)
+        if not isinstance(self.messages_to_prompt, WithoutDocuments):
+            self.messages_to_prompt = WithoutDocuments(self.messages_to_prompt or word_messages)
         if self.engine is None:
             if not self.model_name:
                 raise ValueError("model_name is empty: name a model, or pass engine=.")
@@ -88,6 +99,7 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
             raise ValueError(f"engine must be a DiekaeModel, got {type(self.engine).__name__}.")
         elif "model_name" not in self.model_fields_set:
             self.model_name = ""
+        check_format(self.chat_format, self.engine.tokenizer)
         return self
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> DiekaeLLM:
@@ -120,7 +132,9 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
         room = config.max_passages * config.max_passage_tokens if self.mode == "inject" else 0
         return PromptHelper(self.engine.window + room, self.max_new_tokens)
 
-    def _call(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Call:
+    def _call(
+        self, prompt: str, formatted: bool, kwargs: Mapping[str, Any], is_worded: bool = False
+    ) -> Call:
         with loud_errors():
             options = {**self._defaults(), **kwargs}
             documents = read_documents(options.pop("documents", None))
@@ -132,13 +146,21 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
                 raise ValueError("LlamaIndex takes one answer: num_return_sequences must be 1.")
             assert self.completion_to_prompt is not None
             text = prompt if formatted else self.completion_to_prompt(prompt)
-            return Call(self.engine, str(text), documents, mode, options)
+            return Call(self.engine, str(text), documents, mode, options, is_worded)
 
     def _chat_call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Call:
         with loud_errors():
             documents = [*read_documents(kwargs.get("documents")), *attached_documents(messages)]
-            prompt = WithoutDocuments(self.messages_to_prompt or word_messages)(messages)
-        return self._call(prompt, True, {**kwargs, "documents": documents})
+            prompt, is_worded = self._word(messages)
+        return self._call(prompt, True, {**kwargs, "documents": documents}, is_worded)
+
+    def _word(self, messages: Sequence[ChatMessage]) -> tuple[str, bool]:
+        """Messages as a prompt, and whether that is worded already."""
+        own = self.messages_to_prompt
+        if isinstance(own, WithoutDocuments) and own.word is word_messages:
+            said = [without_documents(message) for message in messages]
+            return word(to_dialogue(said), self.chat_format, self.engine.tokenizer)
+        return WithoutDocuments(own or word_messages)(messages), False
 
     def _defaults(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _OPTION_FIELDS} | self.options

@@ -44,18 +44,25 @@ class Call:
     documents: list[Document]
     mode: Mode
     options: dict[str, Any]
+    is_worded: bool = False
 
     def answer(self) -> CompletionResponse:
         """The whole answer."""
         with loud_errors():
             passages = to_passages(self.documents, self.engine)
-            return _response(self.engine.generate(self.prompt, passages, self.mode, **self.options))
+            return _response(
+                self.engine.generate(
+                    self.prompt, passages, self.mode, self.is_worded, **self.options
+                )
+            )
 
     def open(self) -> AnswerStream:
         """Begins to generate."""
         with loud_errors():
             passages = to_passages(self.documents, self.engine)
-            return self.engine.stream(self.prompt, passages, self.mode, **self.options)
+            return self.engine.stream(
+                self.prompt, passages, self.mode, self.is_worded, **self.options
+            )
 
 
 class Responses:

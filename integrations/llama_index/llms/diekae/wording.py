@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine import condense_plus_context, context
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.llms.diekae.knowledge import text_of
 
-__all__ = ["WithoutDocuments", "without_context_wording", "without_documents", "word_messages"]
+from diekae_rag.dialogue import Dialogue, Role, read_dialogue, word_plainly
 
-_NAMES = {MessageRole.USER: "Human", MessageRole.ASSISTANT: "AI", MessageRole.CHATBOT: "AI"}
+__all__ = [
+    "WithoutDocuments",
+    "to_dialogue",
+    "without_context_wording",
+    "without_documents",
+    "word_messages",
+]
+
+_ROLES: dict[MessageRole, Literal["system"] | Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+}
 
 _CONTEXT_WORDINGS = (
     context.DEFAULT_CONTEXT_TEMPLATE,
@@ -21,26 +36,28 @@ _CONTEXT_WORDINGS = (
 )
 
 
+def to_dialogue(messages: Sequence[ChatMessage]) -> Dialogue:
+    """What messages say; what a tool says is said to the model, so it is a user's turn.
+
+    Raises:
+        ValueError: Nothing is asked, or the last message is an answer.
+    """
+    return read_dialogue([(_ROLES.get(m.role, "user"), text_of(m)) for m in messages])
+
+
 def word_messages(messages: Sequence[ChatMessage]) -> str:
-    r"""A conversation as one prompt: a lone user message is its text, more are a dialogue.
+    r"""A conversation in the plain form, as encoders are trained on dialogues.
 
     Unlike the host's own function it never prints ``additional_kwargs``.
 
     Example:
         >>> word_messages([ChatMessage(role="user", content="Who?")])
         'Who?'
-        >>> word_messages([ChatMessage("Hi.", role="assistant"), ChatMessage("Who?")])
-        'AI: Hi.\nHuman: Who?\nAI:'
+        >>> talk = [ChatMessage("Hi."), ChatMessage("Ho.", role="assistant"), ChatMessage("Who?")]
+        >>> word_messages(talk)
+        'Hi. [SYS] Ho. [USR] Who?'
     """
-    if [message.role for message in messages] == [MessageRole.USER]:
-        return text_of(messages[0])
-    turns = [
-        f"{_NAMES[message.role]}: {text_of(message)}"
-        if message.role in _NAMES
-        else text_of(message)
-        for message in messages
-    ]
-    return "\n".join([*turns, "AI:"]) if turns else ""
+    return word_plainly(to_dialogue(messages))
 
 
 class WithoutDocuments:
