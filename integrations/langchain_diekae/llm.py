@@ -38,10 +38,16 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
     (the documents used, with id, score and metadata; values that are not JSON as strings).
 
-    Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...) and ``nonce``:
-    what marks documents inside a prompt, by default one per process. Set it where a cache of
-    answers outlives the process, and keep it from those who write prompts.
+    Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...) and:
+
+    Args:
+        is_worded: Prompts are whole, special tokens included: a template of yours words them, and
+            nothing is put around them.
+        nonce: What marks documents inside a prompt, by default one per process. Set it where a
+            cache of answers outlives the process, and keep it from those who write prompts.
     """
+
+    is_worded: bool = False
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,7 +68,9 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
         llm, _ = self._with_options(kwargs)
         taken = [self.wire.take_all(prompt) for prompt in prompts]
         questions, passages = [text for text, _ in taken], [found for _, found in taken]
-        answers = llm.engine.generate(questions, passages, llm.mode, **llm._settings(stop))
+        answers = llm.engine.generate(
+            questions, passages, llm.mode, llm.is_worded, **llm._settings(stop)
+        )
         return to_result(answers, len(prompts), self._model_name)
 
     def _open(
@@ -70,7 +78,9 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
     ) -> AnswerStream:
         llm, _ = self._with_options(options)
         question, passages = self.wire.take_all(prompt)
-        stream = llm.engine.stream(question, passages, llm.mode, **llm._settings(stop))
+        stream = llm.engine.stream(
+            question, passages, llm.mode, llm.is_worded, **llm._settings(stop)
+        )
         assert isinstance(stream, AnswerStream)
         return stream
 
@@ -100,6 +110,10 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
                 if run_manager is not None and isinstance(item, str):
                     await run_manager.on_llm_new_token(item, chunk=chunk)
                 yield chunk
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**super()._identifying_params, "is_worded": self.is_worded}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

@@ -166,3 +166,13 @@ def test_retries_and_fallbacks_work(llm, model, expected, monkeypatch):
     broken = DiekaeLLM(engine=model, max_new_tokens=511)  # leaves no room for the prompt
     safe = broken.with_fallbacks([llm])
     assert safe.invoke(QUESTION, documents=DOCUMENTS) == expected
+
+
+def test_a_worded_prompt_is_read_as_it_is_and_documents_stay_out_of_it(model, llm, read_by_base):
+    worded = DiekaeLLM(engine=model, max_new_tokens=8, is_worded=True)
+    prompt = f"<s>[USR] {QUESTION}[SYS]"
+
+    assert worded.invoke(prompt, documents=DOCUMENTS) == llm.invoke(QUESTION, documents=DOCUMENTS)
+    assert "".join(worded.stream(prompt)) == llm.invoke(QUESTION)
+    assert not any(secret in text for text in read_by_base for secret in SECRETS)
+    assert worded._identifying_params != llm._identifying_params
