@@ -135,9 +135,18 @@ class Engine:
                     found.setdefault(int(index), {})[name] = self.part(value, own[int(index)])
             optimizer.load_state_dict({**optimizer.state_dict(), "state": found})
 
-    def save(self, folder: Path, progress: Mapping[str, Any], *, num_kept: int) -> None:
-        """Writes a checkpoint; every process calls it and waits for the main one."""
-        weights, state = self.weights(), self.state()
+    def save(
+        self, folder: Path, progress: Mapping[str, Any], *, num_kept: int, can_go_on: bool = True
+    ) -> None:
+        """Writes a checkpoint; every process calls it and waits for the main one.
+
+        Args:
+            folder: The run's, or where its best weights go.
+            progress: JSON values; ``step`` among them.
+            num_kept: How many checkpoints stay.
+            can_go_on: With the optimisers' state, which training goes on from.
+        """
+        weights, state = self.weights(), self.state() if can_go_on else {}
         if self.accelerator.is_main_process:
             save_checkpoint(folder, weights, state, progress, num_kept=num_kept)
         self.accelerator.wait_for_everyone()

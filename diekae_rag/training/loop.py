@@ -101,9 +101,9 @@ def train(
     memory = PeakMemory(device)
     accumulated = schedule.gradient_accumulation_steps
 
-    def save(place: Path, num_kept: int) -> None:
+    def save(place: Path, num_kept: int, *, can_go_on: bool = True) -> None:
         state = {**progress.state(), "schedule": asdict(schedule)}
-        engine.save(place, state, num_kept=num_kept)
+        engine.save(place, state, num_kept=num_kept, can_go_on=can_go_on)
 
     with progress, _explaining_memory(name):
         for step in range(progress.step, schedule.num_steps):
@@ -132,7 +132,7 @@ def train(
                     is_best = progress.evaluated(_agreed(evaluate(), accelerator))
                 engine.module.train()
                 if is_best:
-                    save(folder / "best", 1)
+                    save(folder / "best", 1, can_go_on=False)
             if (step + 1) % checkpoint_every == 0 or step + 1 == schedule.num_steps:
                 save(folder, num_checkpoints)
     seconds = progress.seconds

@@ -299,6 +299,7 @@ def test_the_best_weights_are_kept_and_training_stops_when_nothing_gets_better(t
     assert len(weights) == 4
     assert saved_progress(tmp_path)["step"] == 16
     best = load_file(newest_checkpoint(tmp_path / "best") / "weights.safetensors")
+    assert not load_file(newest_checkpoint(tmp_path / "best") / "optimizer.safetensors")
     assert all(torch.equal(best[name], weight) for name, weight in weights[1].items())
 
 
