@@ -36,7 +36,7 @@ def default_accelerator(**options: Any) -> Accelerator:
     is_sharded, is_deepspeed = _is_set("ACCELERATE_USE_FSDP"), _is_set("ACCELERATE_USE_DEEPSPEED")
     if is_sharded:
         _check_version(os.environ.get("FSDP_VERSION", "1"))
-        # Every process reads the base model; transformers would let all but the first do without.
+        # Every process needs the base model; transformers may give it to the first one only.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     if is_deepspeed and options.get("cpu"):
         PartialState(cpu=True)  # an Accelerator told so itself would forget DeepSpeed
