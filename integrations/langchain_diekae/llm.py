@@ -42,7 +42,8 @@ class DiekaeLLM(LLMWithDocuments):
     ``None`` unsets what can be unset (``top_k``, ...); what does not exist raises.
 
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
-    (the documents used, with id, score and metadata; values that are not JSON as strings).
+    (the documents used, with id, score and metadata; values that are not JSON as strings; with
+    ``attribute``, also ``attribution``: ``nats`` and ``share``).
 
     Args:
         engine: A ``DiekaeModel``; for one with ``dtype`` or ``device_map``, load it yourself.
@@ -54,6 +55,7 @@ class DiekaeLLM(LLMWithDocuments):
         top_p: Draw from the likeliest tokens that make up this share.
         top_k: Draw from this many of the likeliest.
         seed: Makes drawing repeatable.
+        attribute: Whether to find out how much each document contributed to the answer.
         options: Other options of ``GenerationOptions``, by name (``batch_size``, ...).
         nonce: What marks documents inside a prompt; by default one per process. Set it where a
             cache of answers outlives the process, and keep it from those who write prompts.
@@ -72,6 +74,7 @@ class DiekaeLLM(LLMWithDocuments):
     top_p: float | None = None
     top_k: int | None = None
     seed: int | None = None
+    attribute: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
 
     model_config = ConfigDict(extra="forbid")
