@@ -7,7 +7,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, overload
 
 import torch
@@ -21,16 +22,18 @@ from transformers import (
 )
 
 from diekae_rag.answers import MODES, Answer, Mode, Usage
+from diekae_rag.attribution import attribute
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
-from diekae_rag.generation import GenerationOptions, end_tokens, finish_row
+from diekae_rag.generation import GenerationOptions, answer_tokens, end_tokens, finish_row
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
 from diekae_rag.prompting import Wording
 from diekae_rag.requests import Request, pad_left, prepare
+from diekae_rag.scoring import score_rows
 from diekae_rag.states import Knowledge, PassageStates, gather_knowledge
 from diekae_rag.stopping import Watch
 from diekae_rag.streaming import AnswerStream
@@ -200,7 +203,8 @@ class DiekaeModel:
                 count as such, and neither wording nor a beginning of sequence is added.
             **options: Those of ``GenerationOptions``: ``max_new_tokens``, ``stop``,
                 ``temperature``, ``top_p``, ``top_k``, ``seed``, ``num_beams``,
-                ``num_return_sequences``, ``use_cache``, ``cache_implementation``, ...
+                ``num_return_sequences``, ``use_cache``, ``cache_implementation``,
+                ``attribute``, ...
 
         Returns:
             An ``Answer``, or for a list a list (with ``num_return_sequences=n``, ``n`` for each
@@ -208,7 +212,7 @@ class DiekaeModel:
 
         Raises:
             ValueError: An empty prompt, an unknown mode, an empty stop string, lists that do not
-                match.
+                match, ``attribute`` where no passage is read.
             TypeError: An option that does not exist, or something that is no passage.
             PromptTooLongError: A prompt that does not fit the base model's window.
         """
@@ -253,18 +257,17 @@ class DiekaeModel:
         if settings.num_beams > 1 or settings.num_return_sequences > 1:
             raise ValueError("only one answer can be streamed: no beams, no several sequences.")
         read = as_passages(passages)
-        self._check(mode)
+        self._check(mode, settings)
         # Errors come before the first piece.
-        request = self._prepare(prompt, read, mode, settings, is_worded)
+        request = self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
 
         def run(watch: Callable[[Watch], None]) -> Answer:
-            return self._run([request], mode, settings, is_worded, watch)[0]
+            return self._run([request], mode, settings, watch)[0]
 
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
         wording = self._wording(is_worded)
         return AnswerStream(run, self.tokenizer, wording, settings.stop, ends)
 
-    @torch.no_grad()
     def score(
         self,
         prompt: str,
@@ -286,15 +289,9 @@ class DiekaeModel:
         if not isinstance(answer, str):
             raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
         continuation = self._wording(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
-        settings = GenerationOptions(max_new_tokens=len(continuation))
-        request = self._prepare(prompt, as_passages(passages), mode, settings, is_worded)
-        device = self.device
-        ids = torch.tensor([request.input_ids + continuation], device=device)
-        with self._lock, self._injecting([request], torch.tensor([request.is_prompt]), mode):
-            logits = self.base(input_ids=ids, use_cache=False).logits[0].float()
-        first = len(request.input_ids)
-        log_probs = logits[first - 1 : -1].log_softmax(-1)
-        return float(log_probs.gather(1, ids[0, first:, None]).sum())
+        room = max(1, len(continuation))
+        request = self.prepare(prompt, as_passages(passages), mode, room, is_worded)
+        return score_rows(self, [request], [continuation], mode)[0]
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
@@ -310,21 +307,22 @@ class DiekaeModel:
         )
         return states
 
-    def _check(self, mode: Mode) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
-
-    def _wording(self, is_worded: bool) -> Wording:
-        return self.wording.for_worded_prompts() if is_worded else self.wording
-
-    def _prepare(
+    def prepare(
         self,
         prompt: str,
-        passages: list[Passage],
+        passages: Sequence[Passage],
         mode: Mode,
-        settings: GenerationOptions,
+        max_new_tokens: int,
         is_worded: bool = False,
+        *,
+        warns: bool = True,
     ) -> Request:
+        """Words and tokenizes one prompt and its passages for this model; see ``requests``.
+
+        Raises:
+            ValueError: The prompt is empty, or the tokenizer is another model's.
+            PromptTooLongError: The prompt alone does not fit.
+        """
         request = prepare(
             prompt,
             passages,
@@ -332,8 +330,9 @@ class DiekaeModel:
             self.tokenizer,
             self.encoders.config,
             self.window,
-            settings.max_new_tokens,
+            max_new_tokens,
             is_worded,
+            warns=warns,
         )
         largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)
         if largest >= (count := input_embeddings(self.base).num_embeddings):
@@ -343,6 +342,36 @@ class DiekaeModel:
             )
         return request
 
+    @contextmanager
+    def injecting(
+        self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
+    ) -> Iterator[None]:
+        """Holds the model, and injects what each row's encoders read, until the block ends.
+
+        Args:
+            requests: A row each.
+            prompt_mask: ``[B, L]`` bool, which of the padded prompts' tokens the encoders read.
+            mode: That of ``requests``; one that injects nothing leaves the base model as it is.
+        """
+        with self._lock:
+            if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
+                yield
+                return
+            with self.injection.call(self._knowledge(requests), prompt_mask.to(self.device)):
+                yield
+
+    def _wording(self, is_worded: bool) -> Wording:
+        return self.wording.for_worded_prompts() if is_worded else self.wording
+
+    def _check(self, mode: Mode, settings: GenerationOptions | None = None) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+        if settings is not None and settings.attribute and mode == "none":
+            raise ValueError(
+                'attribute=True asks what each passage contributed, and mode "none" reads none; '
+                "choose inject, combine or stuff, or leave attribute out."
+            )
+
     def _answer(
         self,
         prompts: list[str],
@@ -351,9 +380,9 @@ class DiekaeModel:
         settings: GenerationOptions,
         is_worded: bool,
     ) -> list[Answer]:
-        self._check(mode)
+        self._check(mode, settings)
         requests = [
-            self._prepare(prompt, read, mode, settings, is_worded)
+            self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
             for prompt, read in zip(prompts, passages, strict=True)
         ]
         end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
@@ -362,7 +391,7 @@ class DiekaeModel:
         size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
         for first in range(0, len(requests), size):
             batch = requests[first : first + size]
-            answers += self._run(batch, mode, settings.for_batch(first), is_worded)
+            answers += self._run(batch, mode, settings.for_batch(first))
         return answers
 
     def _knowledge(self, requests: Sequence[Request]) -> Knowledge:
@@ -378,14 +407,6 @@ class DiekaeModel:
         else:
             starts = [sum(map(len, request.knowledge)) for request in requests]
         return gather_knowledge(self.encode(list(texts)), rows, starts)
-
-    def _injecting(
-        self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
-    ) -> AbstractContextManager[None]:
-        if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
-            return nullcontext()
-        mask = prompt_mask.to(self.device)
-        return self.injection.call(self._knowledge(requests), mask)
 
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[bool]:
@@ -404,14 +425,13 @@ class DiekaeModel:
         requests: list[Request],
         mode: Mode,
         settings: GenerationOptions,
-        is_worded: bool = False,
         on_start: Callable[[Watch], None] | None = None,
     ) -> list[Answer]:
         """One batch through encoders and base model."""
         ids, mask = pad_left([request.input_ids for request in requests])
         read, _ = pad_left([request.is_prompt for request in requests])
         device = self.device
-        wording = self._wording(is_worded)
+        wording = self._wording(requests[0].is_worded)
         watch = Watch(self.tokenizer, wording, ids.shape[1], settings.stop)
         if on_start is not None:
             on_start(watch)
@@ -420,7 +440,7 @@ class DiekaeModel:
                 usage = Usage(finish_reason="cancelled")
                 return [Answer("", list(r.passages), usage, mode) for r in requests]
             began = time.perf_counter()
-            with self._injecting(requests, read.bool(), mode):
+            with self.injecting(requests, read.bool(), mode):
                 _wait_for(device)
                 encoded = time.perf_counter()
                 output = settings.run(
@@ -448,8 +468,33 @@ class DiekaeModel:
                 total_seconds=ended - began,
                 finish_reason=reason,
             )
-            answers.append(Answer(text, list(request.passages), usage, mode))
+            answer = Answer(text, list(request.passages), usage, mode)
+            if settings.attribute:
+                answer = self._attribute(answer, request, row, settings, watch)
+            answers.append(answer)
         return answers
+
+    def _attribute(
+        self,
+        answer: Answer,
+        request: Request,
+        row: list[int],
+        settings: GenerationOptions,
+        watch: Watch,
+    ) -> Answer:
+        """The answer with what each passage contributed, where anybody still waits for it."""
+        new_tokens = answer.usage.new_tokens
+        ends = end_tokens(self.tokenizer, self.base, settings.stop)
+        wording = self._wording(request.is_worded)
+        own = answer_tokens(row, answer.text, new_tokens, self.tokenizer, wording, ends)
+        with self._turn(watch) as is_wanted:
+            if not is_wanted:
+                return answer
+            began = time.perf_counter()
+            found, read = attribute(self, request, own, answer.mode, settings.max_new_tokens)
+            seconds = time.perf_counter() - began
+        usage = replace(answer.usage, attribution_seconds=seconds, attribution_tokens=read)
+        return replace(answer, attribution=found, usage=usage)
 
 
 def _wait_for(device: torch.device) -> None:
