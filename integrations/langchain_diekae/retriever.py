@@ -16,7 +16,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from diekae_rag import PassageIndex
 from diekae_rag.index.arguments import as_count, as_filter
+from diekae_rag.index.conditions import Filter
 from langchain_diekae.documents import to_document
+from langchain_diekae.embeddings import EmbeddingLike, read_embedding
 
 __all__ = ["DiekaeRetriever"]
 
@@ -31,7 +33,7 @@ class DiekaeRetriever(BaseRetriever):
     Args:
         index: Where to look.
         k: How many to find; with fewer in the index, all of them.
-        filter: Metadata that a passage must have, as for ``PassageIndex.search``.
+        filter: Which passages may be found, as for ``PassageIndex.search``.
 
     Raises:
         ValueError: ``k`` is below 1; in a call, also where the question is blank.
@@ -39,7 +41,7 @@ class DiekaeRetriever(BaseRetriever):
 
     index: PassageIndex = Field(exclude=True, repr=False)
     k: int = 4
-    filter: dict[str, Any] | None = None
+    filter: Any = None
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -51,19 +53,20 @@ class DiekaeRetriever(BaseRetriever):
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, *, embedder: Any = None, **fields: Any
+        cls, folder: str | Path, *, embedder: EmbeddingLike | None = None, **fields: Any
     ) -> DiekaeRetriever:
         """Reads an index that ``PassageIndex.save`` wrote.
 
         Args:
             folder: Where it was saved.
-            embedder: As for ``PassageIndex.load``.
+            embedder: As for ``PassageIndex.load``, or a LangChain embedding model.
             **fields: ``k``, ``filter`` and the like.
 
         Raises:
             IndexFolderError: The folder is missing, foreign or damaged.
         """
-        return cls(index=PassageIndex.load(folder, embedder=embedder), **fields)
+        given = None if embedder is None else read_embedding(embedder)
+        return cls(index=PassageIndex.load(folder, embedder=given), **fields)
 
     def _get_relevant_documents(
         self,
@@ -71,7 +74,7 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: Filter | None = None,
     ) -> list[Document]:
         wanted = self.k if k is None else k
         conditions = self.filter if filter is None else filter
@@ -83,7 +86,7 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: Filter | None = None,
     ) -> list[Document]:
         return await run_in_executor(
             None,

@@ -17,7 +17,13 @@ def test_without_langchain_the_error_says_what_to_install(monkeypatch):
         importlib.import_module("langchain_diekae")
 
 
-def test_the_package_promises_three_names():
+def test_the_package_promises_five_names():
     package = importlib.import_module("langchain_diekae")
 
-    assert package.__all__ == ["DiekaeLLM", "DiekaeRetriever", "create_diekae_documents_chain"]
+    assert package.__all__ == [
+        "DiekaeEmbeddings",
+        "DiekaeLLM",
+        "DiekaeRetriever",
+        "DiekaeVectorStore",
+        "create_diekae_documents_chain",
+    ]
