@@ -35,6 +35,11 @@ def _matches_text_in_any_case(found: Any, value: str) -> bool:
     return isinstance(found, str) and value.lower() in found.lower()
 
 
+def _refuse_one_string(name: str, given: object) -> None:
+    if isinstance(given, str):
+        raise TypeError(f"{name} must be a list, got one string; wrap it: [{given!r}].")
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda found, value: bool(found == value),
     "!=": lambda found, value: bool(found != value),
@@ -121,12 +126,18 @@ class WithId:
 
     ids: Collection[str]
 
+    def __post_init__(self) -> None:
+        _refuse_one_string("ids", self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class FromDocument:
     """Passages that a host cut from one of these documents; see ``Entry``."""
 
     documents: Collection[str]
+
+    def __post_init__(self) -> None:
+        _refuse_one_string("documents", self.documents)
 
 
 @dataclass(frozen=True, slots=True)
