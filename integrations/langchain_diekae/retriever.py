@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,8 @@ class DiekaeRetriever(BaseRetriever):
         index: Where to look.
         k: How many to find; with fewer in the index, all of them.
         filter: Which passages may be found, as for ``PassageIndex.search``.
+        with_scores: Put scores into the metadata. Turn it off under ``MultiQueryRetriever``, which
+            takes a document found with two scores for two documents.
 
     Raises:
         ValueError: ``k`` is below 1; in a call, also where the question is blank.
@@ -42,6 +45,7 @@ class DiekaeRetriever(BaseRetriever):
     index: PassageIndex = Field(exclude=True, repr=False)
     k: int = 4
     filter: Any = None
+    with_scores: bool = True
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -78,7 +82,10 @@ class DiekaeRetriever(BaseRetriever):
     ) -> list[Document]:
         wanted = self.k if k is None else k
         conditions = self.filter if filter is None else filter
-        return [to_document(p) for p in self.index.search(query, wanted, conditions)]
+        found = self.index.search(query, wanted, conditions)
+        if not self.with_scores:
+            found = [replace(passage, score=None) for passage in found]
+        return [to_document(passage) for passage in found]
 
     async def _aget_relevant_documents(
         self,
