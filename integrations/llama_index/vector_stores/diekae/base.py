@@ -76,7 +76,7 @@ class DiekaeVectorStore(InThreads):
                 f"index must be a PassageIndex, got {type(index).__name__}; for a folder there "
                 "is DiekaeVectorStore.from_folder, for a model embed_model=."
             )
-        super().__init__(index=index)
+        super().__init__(index=index)  # type: ignore[call-arg]  # A field of ours, not of the base.
 
     @classmethod
     def class_name(cls) -> str:

@@ -31,7 +31,11 @@ _OPERATORS = {
     FilterOperator.TEXT_MATCH_INSENSITIVE: "matches text in any case",
     FilterOperator.IS_EMPTY: "is empty",
 }
-_JOINS = {FilterCondition.AND: AllOf, FilterCondition.OR: AnyOf, FilterCondition.NOT: NoneOf}
+_JOINS: dict[FilterCondition, type[AllOf | AnyOf | NoneOf]] = {
+    FilterCondition.AND: AllOf,
+    FilterCondition.OR: AnyOf,
+    FilterCondition.NOT: NoneOf,
+}
 
 
 def read_filters(
