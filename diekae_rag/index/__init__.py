@@ -7,12 +7,16 @@ loads neither FAISS nor sentence-transformers; the first use does.
 
 from diekae_rag.index.documents import Documents, SkippedFile, read_documents
 from diekae_rag.index.embedder import Embedder, SentenceTransformerEmbedder
+from diekae_rag.index.entries import Entry
 from diekae_rag.index.folder import IndexFolderError
+from diekae_rag.index.given import GivenVectors
 from diekae_rag.index.passage_index import PassageIndex
 
 __all__ = [
     "Documents",
     "Embedder",
+    "Entry",
+    "GivenVectors",
     "IndexFolderError",
     "PassageIndex",
     "SentenceTransformerEmbedder",

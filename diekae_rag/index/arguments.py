@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from diekae_rag.index.conditions import Condition, Filter
 from diekae_rag.index.encodable import encodable_text
 
 __all__ = ["as_count", "as_filter", "as_ids", "as_questions"]
@@ -43,16 +43,21 @@ def as_questions(queries: Sequence[str]) -> list[str]:
     return [encodable_text(query) for query in queries]
 
 
-def as_filter(conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Reads a metadata filter; ``None`` is the one that everything passes."""
-    if conditions is None:
+def as_filter(filter: Filter | None) -> Filter:
+    """Reads a filter; ``None`` is the one that everything passes."""
+    if filter is None:
         return {}
-    if not isinstance(conditions, Mapping):
-        raise TypeError(f"filter must map metadata keys to values, got {type(conditions).__name__}")
-    for key in conditions:
+    if isinstance(filter, Condition):
+        return filter
+    if not isinstance(filter, Mapping):
+        raise TypeError(
+            f"filter must map metadata keys to values, or be a condition, "
+            f"got {type(filter).__name__}."
+        )
+    for key in filter:
         if not isinstance(key, str):
             raise TypeError(f"a filter's keys must be str, got {type(key).__name__}.")
-    return conditions
+    return filter
 
 
 def as_ids(ids: Iterable[str]) -> list[str]:

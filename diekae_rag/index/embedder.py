@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diekae_rag.index.encodable import encodable_text
+from diekae_rag.index.given import as_unit_vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,6 +26,7 @@ __all__ = [
     "SentenceTransformerEmbedder",
     "as_embedder",
     "minilm_folder",
+    "question_vectors",
     "unit_vectors",
 ]
 
@@ -35,7 +37,10 @@ _TEXTS_PER_STEP = 512
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a ``PassageIndex`` needs in order to compare texts."""
+    """What a ``PassageIndex`` needs in order to compare texts.
+
+    One that reads questions otherwise than passages has ``embed_questions(texts)`` too.
+    """
 
     @property
     def name(self) -> str:
@@ -204,14 +209,13 @@ def unit_vectors(
     Raises:
         ValueError: The shape is wrong, or values are not finite.
     """
-    vectors = np.asarray(embedder.embed(texts, show_progress=show_progress), np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.shape[1]:
-        raise ValueError(
-            f"the embedder {embedder.name!r} returned shape {vectors.shape} "
-            f"for {len(texts)} texts; it must return [{len(texts)}, D]."
-        )
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"the embedder {embedder.name!r} returned values that are not finite.")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    return np.asarray(vectors / lengths, np.float32)
+    vectors = embedder.embed(texts, show_progress=show_progress)
+    return as_unit_vectors(vectors, len(texts), f"the embedder {embedder.name!r}")
+
+
+def question_vectors(embedder: Embedder, questions: Sequence[str]) -> NDArray[np.float32]:
+    """Embeds questions: with ``embed_questions`` where the embedder tells them from passages."""
+    embed = getattr(embedder, "embed_questions", None)
+    if embed is None:
+        return unit_vectors(embedder, questions)
+    return as_unit_vectors(embed(questions), len(questions), f"the embedder {embedder.name!r}")

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FORMAT = "diekae_rag.PassageIndex"
-VERSION = 1
+VERSION = 2
 MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.sqlite", "vectors.npy"
 _TRIES = 20
 
@@ -50,6 +50,7 @@ class Manifest:
         is_custom_embedder: True for an embedder object of the user's own, which no name can load.
         vector_size: Numbers in a vector; 0 before the first passage.
         count: Passages, and vectors.
+        probe: A text and its vector, to know the embedder again; empty without passages.
         files: SHA-256 of each other file, by name.
         format: Tells an index from other folders.
         version: Of the format; a newer one is refused.
@@ -59,6 +60,7 @@ class Manifest:
     is_custom_embedder: bool
     vector_size: int
     count: int
+    probe: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
@@ -167,6 +169,8 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} has index format {version}, this diekae_rag reads {VERSION}; "
             "upgrade diekae_rag, or build the index again."
         )
+    if version == 1:  # It had neither a probe nor attachments.
+        content = {**content, "probe": {}}
     types: dict[str, type] = {
         "version": int,
         "format": str,
@@ -174,6 +178,7 @@ def _read_manifest(folder: Path) -> Manifest:
         "is_custom_embedder": bool,
         "vector_size": int,
         "count": int,
+        "probe": dict,
         "files": dict,
     }
     if set(content) != set(types) or any(type(content[k]) is not t for k, t in types.items()):

@@ -14,18 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.index.arguments import as_count, as_filter, as_ids, as_questions
+from diekae_rag.index.arguments import as_count, as_filter, as_ids
+from diekae_rag.index.conditions import Filter
+from diekae_rag.index.contents import Contents
+from diekae_rag.index.diversity import as_relevance
 from diekae_rag.index.embedder import (
     MINILM,
     Embedder,
     SentenceTransformerEmbedder,
     as_embedder,
-    unit_vectors,
+    question_vectors,
 )
+from diekae_rag.index.embedding import Question, check_size, entry_vectors, read_questions
+from diekae_rag.index.entries import Entry, as_record
 from diekae_rag.index.folder import Manifest, read_index_folder, write_index_folder
-from diekae_rag.index.reopening import check_embedder, embedder_named
-from diekae_rag.index.store import PassageStore, as_record
-from diekae_rag.index.vectors import VectorTable
+from diekae_rag.index.probe import Probe
+from diekae_rag.index.reopening import opening_embedder, opening_probe
+from diekae_rag.index.store import PassageStore
 from diekae_rag.passages import Passage, as_passages
 
 __all__ = ["PassageIndex"]
@@ -41,7 +46,8 @@ class PassageIndex:
     scores are ordered by id. Threads may share an index.
 
     Args:
-        embedder: A sentence-transformers name or folder, ``"minilm"``, or an ``Embedder``.
+        embedder: A sentence-transformers name or folder, ``"minilm"``, or an ``Embedder``;
+            ``GivenVectors()`` for an index that is given every vector.
 
     Example:
         >>> class Letters:
@@ -55,8 +61,8 @@ class PassageIndex:
 
     def __init__(self, embedder: Embedder | str | Path = MINILM) -> None:
         self._embedder = as_embedder(embedder)
-        self._store = PassageStore()
-        self._vectors: VectorTable | None = None
+        self._contents = Contents(PassageStore(), np.zeros((0, 0), np.float32))
+        self._probe: Probe | None = None
         self._lock = threading.RLock()
 
     @classmethod
@@ -69,7 +75,7 @@ class PassageIndex:
     ) -> PassageIndex:
         """Makes an index of passages; as ``add`` to an empty one."""
         index = cls(embedder)
-        index._add(passages, show_progress)
+        index._add(map(Entry, as_passages(passages)), show_progress)
         return index
 
     @property
@@ -79,16 +85,15 @@ class PassageIndex:
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._store)
+            return len(self._contents.store)
 
     def __contains__(self, id: object) -> bool:
         with self._lock:
-            return isinstance(id, str) and bool(self._store.rows_of([id]))
+            return isinstance(id, str) and bool(self._contents.store.rows_of([id]))
 
     def __iter__(self) -> Iterator[Passage]:
         """Yields the passages in the order they were added, as they are now."""
-        with self._lock:
-            return iter([self._store.passage(row) for row in self._store.all_rows()])
+        return iter(self.matching({}))
 
     def __repr__(self) -> str:
         return f"<PassageIndex: {len(self)} passages, embedder {self._embedder.name!r}>"
@@ -110,37 +115,41 @@ class PassageIndex:
         Raises:
             TypeError: Something is no passage, or its metadata is not JSON.
         """
-        return self._add(passages, show_progress)
+        return self._add(map(Entry, as_passages(passages)), show_progress)
 
-    def _add(self, passages: Iterable[PassageLike], show_progress: bool) -> list[str]:
-        every = as_passages(passages)
-        readable = [passage for passage in every if not passage.is_blank]
-        if blank := len(every) - len(readable):
+    def add_entries(self, entries: Iterable[Entry], *, show_progress: bool = False) -> list[str]:
+        """As ``add``, for a host that has vectors already, or more to keep than a passage.
+
+        The first vector that came along is held against what the index's embedder makes of the
+        same text, so that vectors of two embedders never meet; with ``GivenVectors`` they cannot
+        be told apart, and only their size is checked.
+
+        Raises:
+            ValueError: Vectors of another size or another embedder, or that are not finite.
+            TypeError: Metadata that is not JSON.
+        """
+        return self._add(entries, show_progress)
+
+    def _add(self, entries: Iterable[Entry], show_progress: bool) -> list[str]:
+        every = list(entries)
+        kept = {entry.passage.id: entry for entry in every if not entry.passage.is_blank}
+        if blank := sum(entry.passage.is_blank for entry in every):
             warnings.warn(
                 f"{blank} of {len(every)} passages had only spaces and were left out.",
                 stacklevel=3,
             )
-        records = {passage.id: as_record(passage) for passage in readable}
+        records = [as_record(entry) for entry in kept.values()]
         if not records:
             return []
-        vectors = unit_vectors(
-            self._embedder, [text for _, text, _ in records.values()], show_progress=show_progress
-        )
+        last = list(kept.values())
+        vectors = entry_vectors(last, self._embedder, show_progress=show_progress)
         with self._lock:
-            table = VectorTable(vectors.shape[1]) if self._vectors is None else self._vectors
-            self._check_size(vectors, table.vector_size)
-            replaced = self._store.rows_of(records)
-            first = self._store.next_row()
-            rows = range(first, first + len(records))
-            table.add(rows, vectors)
-            try:
-                self._store.replace(replaced, rows, records.values())
-            except BaseException:
-                table.remove(rows)
-                raise
-            table.remove(replaced)
-            self._vectors = table
-        return list(records)
+            is_first = not self._contents.vector_size
+            check_size(vectors, self._contents.vector_size, self._embedder)
+            self._contents.replace(records, vectors)
+            if is_first:
+                self._probe = Probe(last[0].text_to_embed, vectors[0])
+        return list(kept)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Deletes passages by id; ids that are not there are ignored.
@@ -153,57 +162,109 @@ class PassageIndex:
         """
         wanted = dict.fromkeys(as_ids(ids))
         with self._lock:
-            rows = self._store.rows_of(wanted)
-            if rows and self._vectors is not None:
-                self._store.replace(rows, [], [])
-                self._vectors.remove(rows)
-            return len(rows)
+            return self._contents.remove(self._contents.store.rows_of(wanted))
+
+    def delete_matching(self, filter: Filter) -> int:
+        """Deletes the passages that a filter lets through; ``{}`` lets all through.
+
+        Returns:
+            How many passages were deleted.
+        """
+        if filter is None:
+            raise TypeError("delete_matching needs a filter; {} deletes everything.")
+        with self._lock:
+            return self._contents.remove(self._contents.store.rows_matching(as_filter(filter)))
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Returns passages by id, in the order asked for; ids that are not there are left out."""
         wanted = as_ids(ids)
         with self._lock:
-            return [self._store.passage(row) for row in self._store.rows_of(wanted)]
+            store = self._contents.store
+            return [store.passage(row) for row in store.rows_of(wanted)]
 
-    def search(
-        self, query: str, k: int = 4, filter: Mapping[str, Any] | None = None
-    ) -> list[Passage]:
+    def matching(self, filter: Filter) -> list[Passage]:
+        """Returns the passages that a filter lets through, in the order they were added."""
+        with self._lock:
+            store = self._contents.store
+            return [store.passage(row) for row in store.rows_matching(as_filter(filter))]
+
+    def attachments(self, ids: Iterable[str]) -> dict[str, str]:
+        """Returns what a host keeps beside passages (``Entry.attachment``), by their ids."""
+        wanted = as_ids(ids)
+        with self._lock:
+            return self._contents.store.attachments(wanted)
+
+    def search(self, query: Question, k: int = 4, filter: Filter | None = None) -> list[Passage]:
         """Finds the passages nearest to a question.
 
         Args:
-            query: The question.
+            query: The question, or its vector.
             k: How many to find; with fewer in the index, all of them are returned.
             filter: Metadata a passage must have, as ``{key: value}``; a list, tuple or set of
                 values means any of them. Applied before the search, so that ``k`` passages come
                 back whenever ``k`` match. Values are compared as JSON: ``1`` is ``1.0`` and is not
-                ``True``; ``None`` matches a null, not a missing key.
+                ``True``; ``None`` matches a null, not a missing key. Or a condition, from
+                ``diekae_rag.index.conditions``.
 
         Returns:
-            Passages with ``score``, the inner product of normalised vectors, best first. Empty for
-            an empty index, or when nothing matches the filter.
+            Passages with ``score``, the inner product of normalised vectors (their cosine), best
+            first. Empty for an empty index, or when nothing matches the filter.
 
         Raises:
-            ValueError: The question is blank, or ``k`` is below 1.
+            ValueError: The question is blank, its vector has another size, or ``k`` is below 1.
             TypeError: The question is not a string, or the filter is no mapping of JSON values.
         """
         return self.search_many([query], k, filter)[0]
 
     def search_many(
-        self, queries: Sequence[str], k: int = 4, filter: Mapping[str, Any] | None = None
+        self, queries: Sequence[Question], k: int = 4, filter: Filter | None = None
     ) -> list[list[Passage]]:
         """Answers several questions as ``search`` does one, embedding them together."""
         k = as_count(k)
-        questions = as_questions(queries)
+        questions = read_questions(queries)
         conditions = as_filter(filter)
-        if not questions or not len(self):
+        if not len(questions) or not len(self):
             return [[] for _ in questions]
-        vectors = unit_vectors(self._embedder, questions)
+        vectors = self._read(questions)
         with self._lock:
-            if self._vectors is None:
-                return [[] for _ in questions]
-            self._check_size(vectors, self._vectors.vector_size)
-            among = self._store.rows_matching(conditions) if conditions else None
-            return [self._best(hits, k) for hits in self._vectors.search(vectors, k, among)]
+            check_size(vectors, self._contents.vector_size, self._embedder)
+            return self._contents.nearest(vectors, k, conditions)
+
+    def search_diverse(
+        self,
+        query: Question,
+        k: int = 4,
+        filter: Filter | None = None,
+        *,
+        fetch_k: int = 20,
+        relevance: float = 0.5,
+    ) -> list[Passage]:
+        """Finds passages near to a question that do not all say the same (MMR).
+
+        Args:
+            query: The question, or its vector.
+            k: How many to find.
+            filter: As for ``search``.
+            fetch_k: From how many of the nearest to choose; at least ``k``.
+            relevance: From 1, as ``search``, down to 0, as different as can be.
+
+        Returns:
+            Passages as they were chosen, the nearest first; ``score`` is as in ``search``.
+
+        Raises:
+            ValueError: As ``search``; or ``relevance`` is outside 0 to 1.
+            TypeError: As ``search``.
+        """
+        k, fetch_k = as_count(k), as_count(fetch_k)
+        relevance = as_relevance(relevance)
+        questions = read_questions([query])
+        conditions = as_filter(filter)
+        if not len(self):
+            return []
+        vectors = self._read(questions)
+        with self._lock:
+            check_size(vectors, self._contents.vector_size, self._embedder)
+            return self._contents.diverse(vectors, k, conditions, max(k, fetch_k), relevance)
 
     def save(self, folder: str | Path) -> None:
         """Writes the index to a folder: arrays, SQLite and a manifest with checksums, no pickle.
@@ -215,19 +276,23 @@ class PassageIndex:
             IndexFolderError: The folder holds something else than an index.
         """
         with self._lock:
-            table = self._vectors
-            vectors = np.zeros((0, 0), np.float32) if table is None else table.in_order()
+            vectors = self._contents.vectors()
             manifest = Manifest(
                 embedder=self._embedder.name,
                 is_custom_embedder=not isinstance(self._embedder, SentenceTransformerEmbedder),
                 vector_size=vectors.shape[1],
                 count=len(vectors),
+                probe=self._probe.as_dict() if self._probe is not None and len(vectors) else {},
             )
-            write_index_folder(Path(folder), manifest, self._store, vectors)
+            write_index_folder(Path(folder), manifest, self._contents.store, vectors)
 
     @classmethod
     def load(
-        cls, folder: str | Path, embedder: Embedder | str | Path | None = None
+        cls,
+        folder: str | Path,
+        embedder: Embedder | str | Path | None = None,
+        *,
+        takes_vectors: bool = False,
     ) -> PassageIndex:
         """Reads an index that ``save`` wrote; nothing in the folder is executed.
 
@@ -236,8 +301,10 @@ class PassageIndex:
             embedder: What embeds questions. By default the one the manifest names, if that is
                 ``"minilm"`` or a model of the sentence-transformers organisation: a folder from
                 somebody else cannot have a local path or another hub model loaded. For those, and
-                for embedder objects, pass it here; it then reads one stored passage, to make sure
-                that these are its vectors.
+                for embedder objects, pass it here; it then reads one text whose vector is known,
+                to make sure that these are its vectors.
+            takes_vectors: The caller will pass vectors: an embedder that would have to be passed
+                may be missing.
 
         Raises:
             IndexFolderError: The folder is missing, foreign, damaged or too new, or its vectors
@@ -245,24 +312,13 @@ class PassageIndex:
         """
         folder = Path(folder)
         manifest, store, vectors = read_index_folder(folder)
-        index = cls(embedder_named(manifest, folder) if embedder is None else embedder)
-        index._store = store
-        if manifest.vector_size:
-            index._vectors = VectorTable(manifest.vector_size)
-            index._vectors.add(store.all_rows(), vectors)
-        if embedder is not None and len(vectors):
-            first = store.passage(store.all_rows()[0])
-            check_embedder(index._embedder, manifest, folder, first.text, vectors[0])
+        given = None if embedder is None else as_embedder(embedder)
+        index = cls(opening_embedder(given, manifest, folder, takes_vectors))
+        index._contents = Contents(store, vectors)
+        index._probe = opening_probe(given, manifest, folder, store, vectors)
         return index
 
-    def _check_size(self, vectors: NDArray[np.float32], vector_size: int) -> None:
-        if vectors.shape[1] != vector_size:
-            raise ValueError(
-                f"the embedder {self._embedder.name!r} makes vectors of {vectors.shape[1]} numbers,"
-                f" this index holds {vector_size}; use the embedder that it was built with."
-            )
-
-    def _best(self, hits: list[tuple[int, float]], k: int) -> list[Passage]:
-        ids = self._store.ids([row for row, _ in hits])
-        ordered = sorted(hits, key=lambda hit: (-hit[1], ids[hit[0]]))
-        return [self._store.passage(row, score) for row, score in ordered[:k]]
+    def _read(self, questions: list[str] | NDArray[np.float32]) -> NDArray[np.float32]:
+        if isinstance(questions, list):
+            return question_vectors(self._embedder, questions)
+        return questions

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.index.embedder import MINILM, Embedder, unit_vectors
+from diekae_rag.index.embedder import MINILM, Embedder, as_embedder
 from diekae_rag.index.folder import IndexFolderError, Manifest
+from diekae_rag.index.given import GivenVectors
+from diekae_rag.index.probe import Probe
+from diekae_rag.index.store import PassageStore
 
-__all__ = ["check_embedder", "embedder_named"]
+__all__ = ["check_given", "embedder_named", "opening_embedder", "opening_probe"]
 
 _LOADABLE_BY_NAME = re.compile(r"(sentence-transformers/)?[A-Za-z0-9][\w.-]*")
-_SAME_WITHIN = 0.01
+
+
+class UnnamedEmbedderError(IndexFolderError):
+    """A sound index whose embedder has to be passed."""
 
 
 def embedder_named(manifest: Manifest, folder: Path) -> str:
@@ -24,7 +30,7 @@ def embedder_named(manifest: Manifest, folder: Path) -> str:
     path, and no other hub repository.
 
     Raises:
-        IndexFolderError: The user has to pass the embedder.
+        UnnamedEmbedderError: The user has to pass the embedder.
 
     Example:
         >>> embedder_named(Manifest("all-mpnet-base-v2", False, 768, 9), Path("index"))
@@ -37,26 +43,76 @@ def embedder_named(manifest: Manifest, folder: Path) -> str:
         return name
     else:
         what = "a path or a hub model that is not loaded unasked"
-    raise IndexFolderError(
+    raise UnnamedEmbedderError(
         f"the index in {folder} was built with {name!r}, {what}; "
         "pass it: PassageIndex.load(folder, embedder=...)."
     )
 
 
-def check_embedder(
-    embedder: Embedder, manifest: Manifest, folder: Path, text: str, stored: NDArray[np.float32]
-) -> None:
-    """Makes sure that an embedder turns a stored passage into its stored vector.
-
-    A name proves nothing (a folder and a hub name can be the same model); the vector does.
+def opening_embedder(
+    given: Embedder | None, manifest: Manifest, folder: Path, takes_vectors: bool
+) -> Embedder:
+    """Chooses the embedder of a loaded index: the user's, the one that is named, or none.
 
     Raises:
-        IndexFolderError: It does not, so that every search would be noise.
+        UnnamedEmbedderError: There is neither, and the caller will not pass vectors.
     """
-    (vector,) = unit_vectors(embedder, [text])
-    if vector.shape != stored.shape or np.abs(vector - stored).max() > _SAME_WITHIN:
+    if given is not None:
+        return given
+    try:
+        return as_embedder(embedder_named(manifest, folder))
+    except UnnamedEmbedderError:
+        if not takes_vectors:
+            raise
+        return GivenVectors(manifest.embedder)
+
+
+def opening_probe(
+    given: Embedder | None,
+    manifest: Manifest,
+    folder: Path,
+    store: PassageStore,
+    vectors: NDArray[np.float32],
+) -> Probe | None:
+    """Reads a loaded index's probe, and makes sure that the user's embedder made the vectors.
+
+    Raises:
+        IndexFolderError: There is no sound probe; or it is another embedder, so that every search
+            would be noise.
+    """
+    if not len(vectors):
+        return None
+    if manifest.version == 1:
+        probe = Probe(store.passage(store.all_rows()[0]).text, vectors[0])
+    else:
+        try:
+            probe = Probe.read(manifest.probe, manifest.vector_size)
+        except ValueError as error:
+            raise IndexFolderError(
+                f"the index in {folder} is damaged: {error}; build it again."
+            ) from error
+    if given is None or isinstance(given, GivenVectors):
+        return probe
+    reading = probe.reading(given)
+    if not probe.is_like(reading):
         raise IndexFolderError(
-            f"the vectors in {folder} ({stored.size} numbers each) were made by "
-            f"{manifest.embedder!r}; {embedder.name!r} ({vector.size} numbers) reads the same "
-            "passage otherwise. Load with the first, or build the index again."
+            f"the vectors in {folder} ({probe.vector.size} numbers each) were made by "
+            f"{manifest.embedder!r}; {given.name!r} ({reading.size} numbers) reads the same "
+            "text otherwise. Load with the first, or build the index again."
+        )
+    return probe
+
+
+def check_given(embedder: Embedder, probe: Probe) -> None:
+    """Makes sure that a vector which was given is one that an index's embedder would make.
+
+    Raises:
+        ValueError: It is not.
+    """
+    reading = probe.reading(embedder)
+    if not probe.is_like(reading):
+        raise ValueError(
+            f"the vectors that came with the passages ({probe.vector.size} numbers each) are not "
+            f"those of the index's embedder {embedder.name!r} ({reading.size} numbers); embed "
+            "with that one, or make an index for the other."
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from diekae_rag.index.conditions import Filter
 from diekae_rag.index.encodable import as_json, encodable_text
+from diekae_rag.index.entries import Record
+from diekae_rag.index.filtering import rows_matching
 from diekae_rag.passages import Passage
 
-__all__ = ["PassageStore", "Record", "as_record"]
+__all__ = ["PassageStore"]
 
 # A passage's metadata is written twice: whole, to be given back, and one line per key, to be
-# filtered by. The primary key of the second table is the index that makes a filter fast.
+# filtered by. The primary key of the second table is the index that makes a filter fast. The
+# tables after it hold what only a host reads; folders of format 1 lack them.
 _SCHEMA = (
     """CREATE TABLE passages (
     "row" INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, metadata TEXT NOT NULL
@@ -25,33 +29,11 @@ _SCHEMA = (
 ) WITHOUT ROWID""",
     """CREATE INDEX metadata_row ON metadata ("row")""",
 )
-
-Record = tuple[str, str, str]
-"""A passage ready to be stored: id, text, metadata as JSON."""
-
-
-def as_record(passage: Passage) -> Record:
-    """Checks that a passage can be stored; lone surrogates become U+FFFD, the score is dropped.
-
-    Raises:
-        TypeError: The metadata is not JSON, or the id is not a string.
-        ValueError: The id holds lone surrogates, so that two ids might become one.
-    """
-    if not isinstance(passage.id, str):
-        raise TypeError(f"a passage's id must be a str, got {type(passage.id).__name__}.")
-    if encodable_text(passage.id) != passage.id:
-        raise ValueError(f"the id {passage.id!r} holds lone surrogates; give the passage another.")
-    if not isinstance(passage.metadata, Mapping):
-        kind = type(passage.metadata).__name__
-        raise TypeError(f"the metadata of passage {passage.id!r} is {kind}, not a mapping.")
-    try:
-        metadata = as_json(passage.metadata)
-    except TypeError as error:
-        raise TypeError(
-            f"the metadata of passage {passage.id!r} cannot be stored: {error}. "
-            "Keep JSON values only (str, int, float, bool, None, lists, mappings)."
-        ) from error
-    return passage.id, encodable_text(passage.text), metadata
+_HOSTS_SCHEMA = (
+    """CREATE TABLE attachments ("row" INTEGER PRIMARY KEY, document TEXT, content TEXT)""",
+    """CREATE INDEX attachments_document ON attachments (document)""",
+)
+_FULL_SCHEMA = _SCHEMA + _HOSTS_SCHEMA
 
 
 class PassageStore:
@@ -61,9 +43,10 @@ class PassageStore:
     from writing at once.
 
     Example:
+        >>> from diekae_rag.index.entries import Entry, as_record
         >>> store = PassageStore()
         >>> turin = Passage("Turin.", id="t", metadata={"kind": "town"})
-        >>> store.replace([], [3], [as_record(turin)])
+        >>> store.replace([], [3], [as_record(Entry(turin))])
         >>> store.rows_matching({"kind": ["town", "river"]}), store.passage(3).text
         ([3], 'Turin.')
     """
@@ -71,7 +54,7 @@ class PassageStore:
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False)
         weakref.finalize(self, self._connection.close)
-        for statement in _SCHEMA:
+        for statement in _FULL_SCHEMA:
             self._connection.execute(statement)
 
     def __len__(self) -> int:
@@ -87,17 +70,20 @@ class PassageStore:
         """Removes rows, then adds records under new ones; all of it or, if that fails, nothing."""
         targets = [(row,) for row in removed]
         with self._connection as connection:
-            connection.executemany('DELETE FROM passages WHERE "row" = ?', targets)
-            connection.executemany('DELETE FROM metadata WHERE "row" = ?', targets)
-            for row, (id_, text, metadata) in zip(rows, records, strict=True):
-                connection.execute(
-                    "INSERT INTO passages VALUES (?, ?, ?, ?)", (row, id_, text, metadata)
-                )
+            for table in ("passages", "metadata", "attachments"):
+                connection.executemany(f'DELETE FROM {table} WHERE "row" = ?', targets)
+            for row, record in zip(rows, records, strict=True):
+                connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?)", (row, *record[:3]))
+                if record.document is not None or record.attachment is not None:
+                    connection.execute(
+                        "INSERT INTO attachments VALUES (?, ?, ?)",
+                        (row, record.document, record.attachment),
+                    )
                 connection.executemany(
                     "INSERT INTO metadata VALUES (?, ?, ?)",
                     (
                         (key, as_json(value, to_compare=True), row)
-                        for key, value in json.loads(metadata).items()
+                        for key, value in json.loads(record.metadata).items()
                     ),
                 )
 
@@ -108,27 +94,23 @@ class PassageStore:
         found = (self._connection.execute(query, (id_,)).fetchone() for id_ in storable)
         return [row for (row,) in filter(None, found)]
 
-    def rows_matching(self, conditions: Mapping[str, Any]) -> list[int]:
-        """Returns the rows whose metadata has, for each key, the value or one of those listed."""
-        query = 'SELECT "row" FROM metadata WHERE "key" = ? AND value = ?'
-        matching: set[int] | None = None
-        for key, wanted in conditions.items():
-            values = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-            rows = {
-                row
-                for value in values
-                for (row,) in self._connection.execute(
-                    query, (encodable_text(key), as_json(value, to_compare=True))
-                )
-            }
-            matching = rows if matching is None else matching & rows
-        return sorted(matching or ())
+    def rows_matching(self, filter: Filter) -> list[int]:
+        """Returns the rows that a filter lets through, ascending."""
+        return sorted(rows_matching(self._connection, filter))
 
     def passage(self, row: int, score: float | None = None) -> Passage:
         """Returns the passage in a row."""
         query = 'SELECT text, id, metadata FROM passages WHERE "row" = ?'
         text, id_, metadata = self._connection.execute(query, (row,)).fetchone()
         return Passage(text, id_, score, json.loads(metadata))
+
+    def attachments(self, ids: Iterable[str]) -> dict[str, str]:
+        """Returns what a host keeps beside passages, by their ids."""
+        query = """SELECT content FROM attachments JOIN passages USING ("row")
+                   WHERE id = ? AND content NOT NULL"""
+        storable = (id_ for id_ in ids if encodable_text(id_) == id_)
+        found = {id_: self._connection.execute(query, (id_,)).fetchone() for id_ in storable}
+        return {id_: row[0] for id_, row in found.items() if row is not None}
 
     def ids(self, rows: Collection[int]) -> dict[int, str]:
         """Returns the id in each row."""
@@ -161,7 +143,8 @@ class PassageStore:
         try:
             source.execute("PRAGMA trusted_schema = OFF")
             schema = source.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL").fetchall()
-            if len(schema) != len(_SCHEMA) or {sql for (sql,) in schema} != set(_SCHEMA):
+            ours = {sql for (sql,) in schema}
+            if len(ours) != len(schema) or ours not in (set(_SCHEMA), set(_FULL_SCHEMA)):
                 raise sqlite3.DatabaseError("its tables are not those of a passage store")
             (verdict,) = source.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
@@ -169,6 +152,9 @@ class PassageStore:
             source.backup(store._connection)
         finally:
             source.close()
+        for statement in _FULL_SCHEMA:
+            if statement not in ours:
+                store._connection.execute(statement)
         store._check_content()
         return store
 
@@ -186,6 +172,13 @@ class PassageStore:
             num_keys += len(content)
         if num_keys != self._one("SELECT count(*) FROM metadata"):
             raise sqlite3.DatabaseError("its metadata and what filters read disagree")
+        self._check_attachments()
+
+    def _check_attachments(self) -> None:
+        rows = set(self.all_rows())
+        for row, *texts in self._connection.execute("SELECT * FROM attachments"):
+            if row not in rows or not all(isinstance(text, str | None) for text in texts):
+                raise sqlite3.DatabaseError("an attachment that is not text, or to no passage")
 
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]

@@ -55,6 +55,10 @@ class VectorTable:
         if len(rows):
             self._index.remove_ids(faiss.IDSelectorBatch(np.array(rows, np.int64)))
 
+    def get(self, rows: Sequence[int]) -> Vectors:
+        """Returns the vectors of ``[N]`` rows, ``[N, D]``."""
+        return np.stack([self._index.reconstruct(row) for row in rows])
+
     def in_order(self) -> Vectors:
         """Returns all vectors, ``[N, D]``, by ascending row."""
         import faiss

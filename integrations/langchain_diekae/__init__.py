@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 try:
     from langchain_diekae.chains import create_diekae_documents_chain
     from langchain_diekae.chat import ChatDiekae
+    from langchain_diekae.embeddings import DiekaeEmbeddings
     from langchain_diekae.llm import DiekaeLLM
     from langchain_diekae.retriever import DiekaeRetriever
+    from langchain_diekae.vectorstore import DiekaeVectorStore
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "langchain_core":
         raise
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatDiekae",
+    "DiekaeEmbeddings",
     "DiekaeLLM",
     "DiekaeMiddleware",
     "DiekaeRetriever",
+    "DiekaeVectorStore",
     "create_diekae_documents_chain",
 ]
 

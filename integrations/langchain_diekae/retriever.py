@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from diekae_rag import PassageIndex
 from diekae_rag.index.arguments import as_count, as_filter
+from diekae_rag.index.conditions import Filter
 from langchain_diekae.documents import to_document
+from langchain_diekae.embeddings import EmbeddingLike, read_embedding
 
 __all__ = ["DiekaeRetriever"]
 
@@ -31,7 +34,9 @@ class DiekaeRetriever(BaseRetriever):
     Args:
         index: Where to look.
         k: How many to find; with fewer in the index, all of them.
-        filter: Metadata that a passage must have, as for ``PassageIndex.search``.
+        filter: Which passages may be found, as for ``PassageIndex.search``.
+        with_scores: Put scores into the metadata. Turn it off under ``MultiQueryRetriever``, which
+            takes a document found with two scores for two documents.
 
     Raises:
         ValueError: ``k`` is below 1; in a call, also where the question is blank.
@@ -39,7 +44,8 @@ class DiekaeRetriever(BaseRetriever):
 
     index: PassageIndex = Field(exclude=True, repr=False)
     k: int = 4
-    filter: dict[str, Any] | None = None
+    filter: Any = None
+    with_scores: bool = True
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -51,19 +57,20 @@ class DiekaeRetriever(BaseRetriever):
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, *, embedder: Any = None, **fields: Any
+        cls, folder: str | Path, *, embedder: EmbeddingLike | None = None, **fields: Any
     ) -> DiekaeRetriever:
         """Reads an index that ``PassageIndex.save`` wrote.
 
         Args:
             folder: Where it was saved.
-            embedder: As for ``PassageIndex.load``.
+            embedder: As for ``PassageIndex.load``, or a LangChain embedding model.
             **fields: ``k``, ``filter`` and the like.
 
         Raises:
             IndexFolderError: The folder is missing, foreign or damaged.
         """
-        return cls(index=PassageIndex.load(folder, embedder=embedder), **fields)
+        given = None if embedder is None else read_embedding(embedder)
+        return cls(index=PassageIndex.load(folder, embedder=given), **fields)
 
     def _get_relevant_documents(
         self,
@@ -71,11 +78,14 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: Filter | None = None,
     ) -> list[Document]:
         wanted = self.k if k is None else k
         conditions = self.filter if filter is None else filter
-        return [to_document(p) for p in self.index.search(query, wanted, conditions)]
+        found = self.index.search(query, wanted, conditions)
+        if not self.with_scores:
+            found = [replace(passage, score=None) for passage in found]
+        return [to_document(passage) for passage in found]
 
     async def _aget_relevant_documents(
         self,
@@ -83,7 +93,7 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: Filter | None = None,
     ) -> list[Document]:
         return await run_in_executor(
             None,

@@ -322,7 +322,7 @@ def test_an_embedder_that_fails_leaves_the_index_as_it_was(index, embedder, monk
     before = list(index)
     monkeypatch.setattr(embedder, "embed", lambda texts, **_: np.zeros((len(texts), 5)))
 
-    with pytest.raises(ValueError, match="makes vectors of 5 numbers, this index holds 32"):
+    with pytest.raises(ValueError, match="vectors of 5 numbers came, this index holds 32"):
         index.add(["new"])
 
     assert list(index) == before
@@ -507,7 +507,11 @@ def rewrite(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "index format 2, this diekae_rag reads 1; upgrade"),
+        ({"version": 3}, "index format 3, this diekae_rag reads 2; upgrade"),
+        ({"probe": {}}, "the probe is no text with its vector"),
+        ({"probe": {"text": "Ada", "vector": [1.0]}}, "the probe is no text with 32 numbers"),
+        ({"probe": {"text": 3, "vector": [0.0] * 32}}, "the probe is no text with 32 numbers"),
+        ({"probe": {"text": "Ada", "vector": ["x"] * 32}}, "the probe's vector cannot be read"),
         ({"format": "other"}, "is not a passage index"),
         ({"count": 3}, "not a float32 array of shape"),
         ({"count": -1}, "not a float32 array of shape"),
@@ -557,6 +561,8 @@ def test_an_array_that_is_not_ours_is_refused_without_unpickling(folder, embedde
         "DELETE FROM passages WHERE id = 'ada'",
         "CREATE TRIGGER t AFTER INSERT ON passages BEGIN DELETE FROM passages; END",
         "CREATE VIEW v AS SELECT 1",
+        "INSERT INTO attachments VALUES (99, 'a', 'to no passage')",
+        "INSERT INTO attachments VALUES (0, 'a', x'00ff')",
         "DROP TABLE metadata",
         "DELETE FROM metadata",
         "UPDATE passages SET text = x'00ff' WHERE id = 'ada'",
@@ -587,7 +593,7 @@ def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder)
     names = ["Ada", "Olo"]
     indexes = [PassageIndex.build([f"{name} {n}" for n in range(40)], embedder) for name in names]
     indexes[0].save(tmp_path / "index")
-    vectors = {name: index._vectors.in_order() for name, index in zip(names, indexes, strict=True)}
+    vectors = {name: index._contents.vectors() for name, index in zip(names, indexes, strict=True)}
     is_done = threading.Event()
 
     def save():
@@ -603,7 +609,7 @@ def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder)
                 found = PassageIndex.load(tmp_path / "index", embedder)
                 name = next(iter(found)).text.split()[0]
                 assert {passage.text.split()[0] for passage in found} == {name}
-                assert np.array_equal(found._vectors.in_order(), vectors[name])
+                assert np.array_equal(found._contents.vectors(), vectors[name])
         finally:
             is_done.set()
 

@@ -13,7 +13,12 @@ from langchain_classic.chains.combine_documents import create_stuff_documents_ch
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
-from langchain_diekae import DiekaeLLM, create_diekae_documents_chain
+from langchain_diekae import (
+    DiekaeLLM,
+    DiekaeRetriever,
+    DiekaeVectorStore,
+    create_diekae_documents_chain,
+)
 
 from .conftest import DOCUMENTS, QUESTION, SECRETS, collect
 
@@ -35,6 +40,14 @@ def nothing_leaks(read_by_base):
     assert read_by_base
     assert not [text for text in read_by_base if any(secret in text for secret in SECRETS)]
     assert not any("diekae" in text or "page_content" in text for text in read_by_base)
+
+
+@pytest.fixture(params=["retriever", "store", "diverse store"])
+def finder(request, index):
+    if request.param == "retriever":
+        return DiekaeRetriever(index=index, k=2)
+    search_type = "mmr" if request.param == "diverse store" else "similarity"
+    return DiekaeVectorStore(index).as_retriever(search_type=search_type, search_kwargs={"k": 2})
 
 
 def stuff_chain(llm, **changes):
@@ -91,8 +104,8 @@ def test_the_base_model_reads_a_wording_that_readers_are_trained_on(llm, read_by
 @pytest.mark.usefixtures("nothing_leaks")
 @pytest.mark.parametrize("make", [CHAINS["stuff chain"], CHAINS["diekae chain"]])
 @pytest.mark.parametrize("use_async", [False, True])
-def test_an_unchanged_retrieval_chain_works(llm, retriever, make, use_async):
-    chain = create_retrieval_chain(retriever, make(llm))
+def test_an_unchanged_retrieval_chain_works(llm, finder, make, use_async):
+    chain = create_retrieval_chain(finder, make(llm))
 
     run = asyncio.run(chain.ainvoke({"input": QUESTION})) if use_async else None
     run = run or chain.invoke({"input": QUESTION})
@@ -104,8 +117,8 @@ def test_an_unchanged_retrieval_chain_works(llm, retriever, make, use_async):
 
 
 @pytest.mark.usefixtures("nothing_leaks")
-def test_a_retrieval_chain_streams_its_answer(llm, retriever):
-    chain = create_retrieval_chain(retriever, CHAINS["diekae chain"](llm))
+def test_a_retrieval_chain_streams_its_answer(llm, finder):
+    chain = create_retrieval_chain(finder, CHAINS["diekae chain"](llm))
 
     pieces = [piece["answer"] for piece in chain.stream({"input": QUESTION}) if "answer" in piece]
 
@@ -114,10 +127,10 @@ def test_a_retrieval_chain_streams_its_answer(llm, retriever):
 
 
 @pytest.mark.usefixtures("nothing_leaks")
-def test_retrieval_qa_needs_one_argument_more(llm, retriever):
+def test_retrieval_qa_needs_one_argument_more(llm, finder):
     qa = RetrievalQA.from_chain_type(
         llm,
-        retriever=retriever,
+        retriever=finder,
         chain_type_kwargs={"document_prompt": llm.document_prompt},
         return_source_documents=True,
     )
@@ -131,16 +144,23 @@ def test_retrieval_qa_needs_one_argument_more(llm, retriever):
 
 
 @pytest.mark.usefixtures("nothing_leaks")
-def test_a_conversation_needs_one_argument_more(llm, retriever):
+@pytest.mark.parametrize("history", [[], [("Who is Bob?", "A man.")]], ids=["first", "later"])
+def test_a_conversation_needs_one_argument_more(llm, finder, history):
     chain = ConversationalRetrievalChain.from_llm(
-        llm, retriever, combine_docs_chain_kwargs={"document_prompt": llm.document_prompt}
+        llm,
+        finder,
+        combine_docs_chain_kwargs={"document_prompt": llm.document_prompt},
+        return_source_documents=True,
     )
 
-    assert chain.invoke({"question": QUESTION, "chat_history": []})["answer"]
+    run = chain.invoke({"question": QUESTION, "chat_history": history})
+
+    assert run["answer"]
+    assert len(run["source_documents"]) == 2
 
 
 @pytest.mark.usefixtures("nothing_leaks")
-def test_history_aware_chat_works(llm, retriever):
+def test_history_aware_chat_works(llm, finder):
     prompt = ChatPromptTemplate.from_messages(
         [
             ("system", "Use the context.\n\n{context}"),
@@ -152,7 +172,7 @@ def test_history_aware_chat_works(llm, retriever):
         [("placeholder", "{chat_history}"), ("human", "{input}")]
     )
     chain = create_retrieval_chain(
-        create_history_aware_retriever(llm, retriever, rephrase),
+        create_history_aware_retriever(llm, finder, rephrase),
         create_diekae_documents_chain(llm, prompt),
     )
 

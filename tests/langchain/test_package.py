@@ -37,14 +37,16 @@ def test_importing_the_package_imports_no_agents():
     assert result.stdout.strip() == "False", result.stderr
 
 
-def test_the_package_promises_five_names():
+def test_the_package_promises_seven_names():
     package = importlib.import_module("langchain_diekae")
 
     assert package.__all__ == [
         "ChatDiekae",
+        "DiekaeEmbeddings",
         "DiekaeLLM",
         "DiekaeMiddleware",
         "DiekaeRetriever",
+        "DiekaeVectorStore",
         "create_diekae_documents_chain",
     ]
     assert all(getattr(package, name) for name in package.__all__)

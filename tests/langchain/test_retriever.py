@@ -7,6 +7,7 @@ from langchain_diekae import DiekaeRetriever
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from diekae_rag import PassageIndex
+from diekae_rag.index.conditions import Where
 
 QUERY = "Where does Ada live?"
 
@@ -39,6 +40,18 @@ def test_documents_keep_id_metadata_and_score(index, retriever):
     (found,) = index.search("Ada lives in Zanzibar.", k=1)
     assert (first.id, first.page_content) == ("ada", "Ada lives in Zanzibar.")
     assert first.metadata == {"kind": "person", "score": found.score}
+
+
+def test_scores_can_be_left_out(index):
+    first, *_ = DiekaeRetriever(index=index, with_scores=False).invoke("Ada lives in Zanzibar.")
+
+    assert first.metadata == {"kind": "person"}
+
+
+def test_it_filters_with_conditions_too(index):
+    retriever = DiekaeRetriever(index=index, filter=Where("kind", "!=", "person"))
+
+    assert {document.id for document in retriever.invoke(QUERY)} == {"turin", "oslo"}
 
 
 def test_a_call_may_change_k_and_filter(retriever):
