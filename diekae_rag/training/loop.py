@@ -1,13 +1,13 @@
 """The training loop: one for every stage, the objective passed in.
 
-Devices, mixed precision and several processes are accelerate's.
+Devices, mixed precision and several processes are accelerate's; see ``engines``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -16,16 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from diekae_rag.errors import TrainingError
-from diekae_rag.training.checkpoints import (
-    load_checkpoint,
-    load_weights,
-    newest_checkpoint,
-    save_checkpoint,
-    saved_progress,
-)
+from diekae_rag.training.checkpoints import newest_checkpoint, saved_progress
 from diekae_rag.training.cost import start_peak_memory, write_cost
+from diekae_rag.training.launching import default_accelerator, start_engine
 from diekae_rag.training.progress import TrainingProgress
-from diekae_rag.training.schedule import Schedule, build_optimizers
+from diekae_rag.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -44,33 +39,7 @@ class TrainingBatch(Protocol):
         """The same on another device."""
 
 
-_REPLICATED = tuple(
-    f"DistributedType.{name}"
-    for name in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_MUSA",
-                 "MULTI_SDAA", "MULTI_XPU", "MULTI_HPU", "MULTI_NEURON")
-)  # fmt: skip
-
 BatchType = TypeVar("BatchType", bound=TrainingBatch)
-
-
-def default_accelerator(**options: Any) -> Accelerator:
-    """An ``Accelerator`` whose processes may leave some encoders without gradient.
-
-    Args:
-        **options: Given to ``Accelerator`` (``mixed_precision``, ``log_with``, ``cpu``, ...).
-
-    Raises:
-        ImportError: accelerate is not installed.
-    """
-    try:
-        from accelerate import Accelerator
-        from accelerate.utils import DistributedDataParallelKwargs
-    except ImportError as error:
-        raise ImportError(
-            'accelerate is not installed; training needs it: pip install "diekae-rag[train]"'
-        ) from error
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(kwargs_handlers=[unused], **options)
 
 
 def train(
@@ -116,20 +85,12 @@ def train(
         TrainingError: The loss is not a number any more, it grew instead of falling, or memory ran
             out; the message says what to try.
         ValueError: The checkpoint in ``folder`` is of other weights, or of another schedule, or
-            accelerate would split what is trained over processes (FSDP, DeepSpeed).
+            the engine that accelerate was launched with cannot do what is asked.
     """
     accelerator = accelerator or default_accelerator()
-    if str(accelerator.distributed_type) not in _REPLICATED:
-        raise ValueError(
-            f"what is trained is kept whole on every process, and {accelerator.distributed_type} "
-            "would split it. Encoders are small: launch without it, and spread the base model out "
-            'with device_map="auto" or quantization where it is too large.'
-        )
-    parameters = {n: p for n, p in objective.named_parameters() if p.requires_grad}
-    optimizers = build_optimizers(parameters, schedule)
     _check_run(folder, schedule)
-    saved = load_checkpoint(folder, parameters, optimizers)
-    module, *optimizers = accelerator.prepare(objective, *optimizers)
+    engine = start_engine(objective, schedule, accelerator)
+    saved = engine.load(folder)
     is_main = accelerator.is_main_process
     progress = TrainingProgress(
         name, folder, schedule.num_steps, saved, is_main=is_main, is_shown=show_progress
@@ -140,19 +101,15 @@ def train(
     accumulated = schedule.gradient_accumulation_steps
 
     def save(place: Path, num_kept: int) -> None:
-        if is_main:
-            state = {**progress.state(), "schedule": asdict(schedule)}
-            save_checkpoint(place, parameters, optimizers, state, num_kept=num_kept)
-        accelerator.wait_for_everyone()
+        state = {**progress.state(), "schedule": asdict(schedule)}
+        engine.save(place, state, num_kept=num_kept)
 
     with progress, _explaining_memory(name):
         for step in range(progress.step, schedule.num_steps):
             if progress.has_stopped_improving(patience):
                 save(folder, num_checkpoints)
                 break
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.learning_rate * schedule.factor(step)
+            engine.set_rate(schedule.learning_rate * schedule.factor(step))
             figures: list[Mapping[str, Tensor]] = []
             num_tokens = 0
             for part in range(accumulated):
@@ -160,39 +117,37 @@ def train(
                 batch = draw(number)
                 num_tokens += batch.num_tokens * world
                 is_last = part + 1 == accumulated
-                syncing: AbstractContextManager[Any] = (
-                    nullcontext() if is_last else accelerator.no_sync(module)
-                )
-                with syncing:
-                    loss, metrics = module(batch.to(device))
-                    figures.append({"loss": loss.detach(), **metrics})
-                    accelerator.backward(loss / accumulated)
+                figures.append(engine.accumulate(batch.to(device), is_last=is_last))
             values = _mean(figures, accelerator)
             _check(name, step, values["loss"], progress, schedule, folder)
-            norm = accelerator.clip_grad_norm_(parameters.values(), schedule.max_grad_norm)
-            # A scaler of half precision leaves such a step out by itself.
-            if norm is not None and accelerator.scaler is None and not norm.isfinite():
+            norm = engine.step()
+            if norm is not None and not norm.isfinite():
                 raise _diverged(f"the gradient is {float(norm)}", name, step, schedule, folder)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
             progress.advance(values, num_tokens)
             accelerator.log({f"{name}/{key}": value for key, value in values.items()}, step + 1)
             if evaluate is not None and (step + 1) % evaluate_every == 0:
-                module.eval()
-                is_best = progress.evaluated(evaluate())
-                module.train()
+                engine.module.eval()
+                with engine.autocast():
+                    is_best = progress.evaluated(_agreed(evaluate(), accelerator))
+                engine.module.train()
                 if is_best:
                     save(folder / "best", 1)
             if (step + 1) % checkpoint_every == 0 or step + 1 == schedule.num_steps:
                 save(folder, num_checkpoints)
     seconds = progress.seconds
     if is_new and is_main:
-        trained = sum(parameter.numel() for parameter in parameters.values())
-        write_cost(folder, device, seconds, trained)
+        write_cost(folder, device, seconds, engine.num_weights)
+    engine.finish()
     if (best := newest_checkpoint(folder / "best")) is not None and evaluate is not None:
-        load_weights(best, parameters)
+        engine.load_weights(best)
     return seconds
+
+
+def _agreed(value: float, accelerator: Accelerator) -> float:
+    """One held-out loss for all processes: what each does next depends on it."""
+    if accelerator.num_processes == 1:
+        return value
+    return float(accelerator.reduce(torch.tensor(value, device=accelerator.device), "mean"))
 
 
 def _mean(figures: list[Mapping[str, Tensor]], accelerator: Accelerator) -> dict[str, float]:

@@ -42,6 +42,8 @@ class Tuning(nn.Module):
         self.model = model
         self.weights = {ANSWER: 1.0, PASSAGE: passage_weight, QUESTION: question_weight}
         self._parts = (BaseParts(model, is_trained=True),)
+        # As transformers names them: FSDP makes a unit of each.
+        self._no_split_modules = sorted({type(x).__name__ for x in self._parts[0].layers})
 
     def forward(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss ``[]`` in nats a token and figures ``[]`` of one batch."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from accelerate import DistributedType
 from accelerate.tracking import GeneralTracker
 from safetensors.torch import load_file
 from torch import nn
@@ -252,10 +251,10 @@ def test_the_last_checkpoints_are_kept(tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
     parameters = dict(Problem().named_parameters())
-    kept = save_checkpoint(tmp_path, parameters, [], {"step": 1})
+    kept = save_checkpoint(tmp_path, parameters, {}, {"step": 1})
 
     with pytest.raises(TypeError):
-        save_checkpoint(tmp_path, parameters, [], {"step": 2, "what": object()})
+        save_checkpoint(tmp_path, parameters, {}, {"step": 2, "what": object()})
 
     assert newest_checkpoint(tmp_path) == kept
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [kept.name]
@@ -378,14 +377,6 @@ def test_trackers_of_accelerate_are_told_every_step(tmp_path):
 
     assert [step for step, _ in notes.told] == [1, 2, 3]
     assert all(set(values) == {"toy/loss", "toy/error"} for _, values in notes.told)
-
-
-def test_an_engine_that_splits_what_is_trained_is_refused(tmp_path, monkeypatch):
-    accelerator = default_accelerator(cpu=True)
-    monkeypatch.setattr(type(accelerator), "distributed_type", DistributedType.FSDP)
-
-    with pytest.raises(ValueError, match="would split it"):
-        run(Problem(), tmp_path, accelerator=accelerator)
 
 
 def test_what_training_took_is_written_down_over_all_parts(tmp_path):

@@ -1,0 +1,93 @@
+"""From how a run was launched to what runs it: devices, precision, and the engine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from diekae_rag.training.engines import REPLICATED, Engine
+from diekae_rag.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["default_accelerator", "start_engine"]
+
+
+def default_accelerator(**options: Any) -> Accelerator:
+    """An ``Accelerator`` whose processes may leave some encoders without gradient.
+
+    Args:
+        **options: Given to ``Accelerator`` (``mixed_precision``, ``log_with``, ``cpu``, ...).
+
+    Raises:
+        ImportError: accelerate is not installed.
+        ValueError: FSDP's first version was asked for.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs
+    except ImportError as error:
+        raise ImportError(
+            'accelerate is not installed; training needs it: pip install "diekae-rag[train]"'
+        ) from error
+    is_sharded = _is_set("ACCELERATE_USE_FSDP")
+    if is_sharded:
+        _check_version(os.environ.get("FSDP_VERSION", "1"))
+        # Every process needs the base model; transformers may give it to the first one only.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(kwargs_handlers=[unused], **options)
+    if is_sharded and str(accelerator.distributed_type) == "DistributedType.MULTI_CPU":
+        _shard_on_cpu(accelerator)
+    return accelerator
+
+
+def start_engine(objective: nn.Module, schedule: Schedule, accelerator: Accelerator) -> Engine:
+    """What runs an objective where accelerate was launched so.
+
+    Raises:
+        ValueError: An engine that cannot train this.
+    """
+    kind = str(accelerator.distributed_type)
+    if kind in REPLICATED:
+        return Engine(objective, schedule, accelerator)
+    if kind == "DistributedType.FSDP":
+        _check_version(getattr(accelerator.state.fsdp_plugin, "fsdp_version", 1))
+        from diekae_rag.training.sharding import ShardedEngine  # torch may lack torch.distributed
+
+        return ShardedEngine(objective, schedule, accelerator)
+    raise ValueError(
+        f"accelerate was launched with {kind}, and training runs on one process, on several, with "
+        "FSDP (--use_fsdp --fsdp_version 2)."
+    )
+
+
+def _is_set(name: str) -> bool:
+    """Whether ``accelerate launch`` set a variable of the environment to true."""
+    return os.environ.get(name, "false").lower() == "true"
+
+
+def _check_version(version: str | int) -> None:
+    """Refuses FSDP's first version, whose flat parameters are laid out otherwise.
+
+    Raises:
+        ValueError: It is not the second.
+    """
+    if str(version) != "2":
+        raise ValueError(
+            f"FSDP version {version} was asked for, and training shards by version 2 "
+            "(fully_shard) alone: accelerate launch --use_fsdp --fsdp_version 2 ..."
+        )
+
+
+def _shard_on_cpu(accelerator: Accelerator) -> None:
+    """Shards on CPUs too, where accelerate by itself replicates without a word."""
+    from accelerate import DistributedType, PartialState
+    from accelerate.utils import FullyShardedDataParallelPlugin
+
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()
+    PartialState().distributed_type = DistributedType.FSDP
+    accelerator.state.distributed_type = DistributedType.FSDP
