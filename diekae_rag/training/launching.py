@@ -27,17 +27,20 @@ def default_accelerator(**options: Any) -> Accelerator:
         ValueError: FSDP's first version was asked for.
     """
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, PartialState
         from accelerate.utils import DistributedDataParallelKwargs
     except ImportError as error:
         raise ImportError(
             'accelerate is not installed; training needs it: pip install "diekae-rag[train]"'
         ) from error
-    is_sharded = _is_set("ACCELERATE_USE_FSDP")
+    is_sharded, is_deepspeed = _is_set("ACCELERATE_USE_FSDP"), _is_set("ACCELERATE_USE_DEEPSPEED")
     if is_sharded:
         _check_version(os.environ.get("FSDP_VERSION", "1"))
         # Every process needs the base model; transformers may give it to the first one only.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    if is_deepspeed and options.get("cpu"):
+        PartialState(cpu=True)  # an Accelerator told so itself would forget DeepSpeed
+        options["cpu"] = False
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(kwargs_handlers=[unused], **options)
     if is_sharded and str(accelerator.distributed_type) == "DistributedType.MULTI_CPU":
@@ -59,9 +62,13 @@ def start_engine(objective: nn.Module, schedule: Schedule, accelerator: Accelera
         from diekae_rag.training.sharding import ShardedEngine  # torch may lack torch.distributed
 
         return ShardedEngine(objective, schedule, accelerator)
+    if kind == "DistributedType.DEEPSPEED":
+        from diekae_rag.training.zero import ZeroEngine
+
+        return ZeroEngine(objective, schedule, accelerator)
     raise ValueError(
         f"accelerate was launched with {kind}, and training runs on one process, on several, with "
-        "FSDP (--use_fsdp --fsdp_version 2)."
+        "FSDP (--use_fsdp --fsdp_version 2) and with DeepSpeed (--use_deepspeed --zero_stage 2)."
     )
 
 
