@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from diekae_rag import DiekaeModel
 from diekae_rag.data.records import RecordError
@@ -211,7 +212,8 @@ def test_a_base_model_that_is_not_there_is_an_error(plan, tmp_path):
 def command(plan, tmp_path, folder):
     """The command line of a run."""
     lines = [f'base = "{plan.base}"', f"data = {json.dumps(list(plan.data))}", 'precision = "no"']
-    lines += ["batch_size = 2", "checkpoint_every = 1", "[encoders]"]
+    lines += [f'optimizer = "{plan.optimizer}"', "batch_size = 2", "checkpoint_every = 1"]
+    lines += ["[encoders]"]
     lines += [f"{name} = {value}" for name, value in ENCODERS.items()]
     for stage in plan.stages:
         lines += ["[[stages]]", f'name = "{stage.name}"', f"num_steps = {stage.num_steps}"]
@@ -247,21 +249,42 @@ def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(plan, tmp_pat
     assert same(weights(tmp_path / "killed/encoders"), weights(tmp_path / "whole/encoders"))
 
 
-def test_two_processes_make_the_steps_of_one_with_accumulated_batches(plan, tmp_path):
-    chosen = plan("warmup", num_steps=3)
-    # Without a GPU, what --multi_gpu starts are processes on the CPU.
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--main_process_port", "0"]  # fmt: skip
+def launch(kind, plan, tmp_path):
+    """Runs a plan on two processes, and on one that accumulates the batches of both."""
+    launcher = ["-m", "accelerate.commands.launch", *kind, "--num_processes", "2",
+                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                "--main_process_port", "0"]  # fmt: skip
     subprocess.run(
-        [sys.executable, *launch, *command(chosen, tmp_path, tmp_path / "two")],
+        [sys.executable, *launcher, *command(plan, tmp_path, tmp_path / "two")],
         env=environment(), check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     two = TrainingPlan.from_dict(json.loads((tmp_path / "two/plan.json").read_text()))
     values = {**two.to_dict(), "gradient_accumulation_steps": 2}
-
     run_plan(TrainingPlan.from_dict(values), tmp_path / "one", show_progress=False)
+
+
+def test_two_processes_make_the_steps_of_one_with_accumulated_batches(plan, tmp_path):
+    # Without a GPU, what --multi_gpu starts are processes on the CPU.
+    launch(["--multi_gpu"], plan("warmup", num_steps=3), tmp_path)
 
     one, other = (weights(tmp_path / name / "encoders") for name in ("one", "two"))
     for name, weight in one.items():
         torch.testing.assert_close(weight, other[name], atol=1e-4, rtol=1e-3)
+
+
+def test_two_processes_that_shard_make_these_steps_too_and_leave_whole_models(plan, tmp_path):
+    chosen = plan("warmup", "finetune", "lora", "full", num_steps=2, optimizer="adamw")
+
+    launch(["--use_fsdp", "--fsdp_version", "2"], chosen, tmp_path)
+
+    for folder, file in (
+        ("encoders", "model"),
+        ("lora/model", "adapter_model"),
+        ("full/model", "model"),
+    ):
+        one, two = (
+            load_file(tmp_path / n / folder / f"{file}.safetensors") for n in ("one", "two")
+        )
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-3)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "two/full/model")
+    assert all(p.isfinite().all() for p in model.parameters())
