@@ -91,6 +91,7 @@ def train(
     accelerate launch -m diekae_rag train FOLDER ...
     """
     quiet_libraries()
+    from diekae_rag.training.launching import leave_processes
     from diekae_rag.training.plan import TrainingPlan, read_plan
     from diekae_rag.training.run import run_plan
 
@@ -128,7 +129,10 @@ def train(
         values["stages"] = chosen
     if encoders:
         values["encoders"] = {**values.get("encoders", {}), **encoders}
-    seconds = run_plan(TrainingPlan.from_dict(values), folder)
+    try:
+        seconds = run_plan(TrainingPlan.from_dict(values), folder)
+    finally:
+        leave_processes()
     if as_json:
         show_json({"folder": str(folder), "seconds": seconds})
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from diekae_rag.training.engines import REPLICATED, Engine
@@ -13,7 +14,7 @@ from diekae_rag.training.schedule import Schedule
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["default_accelerator", "start_engine"]
+__all__ = ["default_accelerator", "leave_processes", "start_engine"]
 
 
 def default_accelerator(**options: Any) -> Accelerator:
@@ -70,6 +71,12 @@ def start_engine(objective: nn.Module, schedule: Schedule, accelerator: Accelera
         f"accelerate was launched with {kind}, and training runs on one process, on several, with "
         "FSDP (--use_fsdp --fsdp_version 2) and with DeepSpeed (--use_deepspeed --zero_stage 2)."
     )
+
+
+def leave_processes() -> None:
+    """Parts this process from the others, for when it ends: their threads may not outlive it."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _is_set(name: str) -> bool:

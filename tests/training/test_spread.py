@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 
 from diekae_rag.errors import TrainingError
 from diekae_rag.training.checkpoints import newest_checkpoint, saved_progress
+from diekae_rag.training.launching import leave_processes
 from diekae_rag.training.loop import default_accelerator, train
 from diekae_rag.training.schedule import Schedule
 from diekae_rag.training.zero import check_deepspeed
@@ -288,3 +289,4 @@ def test_what_deepspeed_cannot_do_here_is_refused(config, optimizer, message):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2])
+    leave_processes()
