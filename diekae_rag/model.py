@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, overload
 
 import torch
@@ -31,6 +31,7 @@ from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
 from diekae_rag.prompting import Wording
 from diekae_rag.requests import Request, pad_left, prepare
+from diekae_rag.scoring import score_rows
 from diekae_rag.states import Knowledge, PassageStates, gather_knowledge
 from diekae_rag.stopping import Watch
 from diekae_rag.streaming import AnswerStream
@@ -255,7 +256,7 @@ class DiekaeModel:
         read = as_passages(passages)
         self._check(mode)
         # Errors come before the first piece.
-        request = self._prepare(prompt, read, mode, settings, is_worded)
+        request = self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
 
         def run(watch: Callable[[Watch], None]) -> Answer:
             return self._run([request], mode, settings, is_worded, watch)[0]
@@ -264,7 +265,6 @@ class DiekaeModel:
         wording = self._wording(is_worded)
         return AnswerStream(run, self.tokenizer, wording, settings.stop, ends)
 
-    @torch.no_grad()
     def score(
         self,
         prompt: str,
@@ -286,15 +286,9 @@ class DiekaeModel:
         if not isinstance(answer, str):
             raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
         continuation = self._wording(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
-        settings = GenerationOptions(max_new_tokens=len(continuation))
-        request = self._prepare(prompt, as_passages(passages), mode, settings, is_worded)
-        device = self.device
-        ids = torch.tensor([request.input_ids + continuation], device=device)
-        with self._lock, self._injecting([request], torch.tensor([request.is_prompt]), mode):
-            logits = self.base(input_ids=ids, use_cache=False).logits[0].float()
-        first = len(request.input_ids)
-        log_probs = logits[first - 1 : -1].log_softmax(-1)
-        return float(log_probs.gather(1, ids[0, first:, None]).sum())
+        room = max(1, len(continuation))
+        request = self.prepare(prompt, as_passages(passages), mode, room, is_worded)
+        return score_rows(self, [request], [continuation], mode)[0]
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
@@ -310,21 +304,22 @@ class DiekaeModel:
         )
         return states
 
-    def _check(self, mode: Mode) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
-
-    def _wording(self, is_worded: bool) -> Wording:
-        return self.wording.for_worded_prompts() if is_worded else self.wording
-
-    def _prepare(
+    def prepare(
         self,
         prompt: str,
-        passages: list[Passage],
+        passages: Sequence[Passage],
         mode: Mode,
-        settings: GenerationOptions,
+        max_new_tokens: int,
         is_worded: bool = False,
+        *,
+        warns: bool = True,
     ) -> Request:
+        """Words and tokenizes one prompt and its passages for this model; see ``requests``.
+
+        Raises:
+            ValueError: The prompt is empty, or the tokenizer is another model's.
+            PromptTooLongError: The prompt alone does not fit.
+        """
         request = prepare(
             prompt,
             passages,
@@ -332,8 +327,9 @@ class DiekaeModel:
             self.tokenizer,
             self.encoders.config,
             self.window,
-            settings.max_new_tokens,
+            max_new_tokens,
             is_worded,
+            warns=warns,
         )
         largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)
         if largest >= (count := input_embeddings(self.base).num_embeddings):
@@ -342,6 +338,31 @@ class DiekaeModel:
                 "pass the base model's own tokenizer."
             )
         return request
+
+    @contextmanager
+    def injecting(
+        self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
+    ) -> Iterator[None]:
+        """Holds the model, and injects what each row's encoders read, until the block ends.
+
+        Args:
+            requests: A row each.
+            prompt_mask: ``[B, L]`` bool, which of the padded prompts' tokens the encoders read.
+            mode: That of ``requests``; one that injects nothing leaves the base model as it is.
+        """
+        with self._lock:
+            if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
+                yield
+                return
+            with self.injection.call(self._knowledge(requests), prompt_mask.to(self.device)):
+                yield
+
+    def _check(self, mode: Mode) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+
+    def _wording(self, is_worded: bool) -> Wording:
+        return self.wording.for_worded_prompts() if is_worded else self.wording
 
     def _answer(
         self,
@@ -353,7 +374,7 @@ class DiekaeModel:
     ) -> list[Answer]:
         self._check(mode)
         requests = [
-            self._prepare(prompt, read, mode, settings, is_worded)
+            self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
             for prompt, read in zip(prompts, passages, strict=True)
         ]
         end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
@@ -378,14 +399,6 @@ class DiekaeModel:
         else:
             starts = [sum(map(len, request.knowledge)) for request in requests]
         return gather_knowledge(self.encode(list(texts)), rows, starts)
-
-    def _injecting(
-        self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
-    ) -> AbstractContextManager[None]:
-        if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
-            return nullcontext()
-        mask = prompt_mask.to(self.device)
-        return self.injection.call(self._knowledge(requests), mask)
 
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[bool]:
@@ -420,7 +433,7 @@ class DiekaeModel:
                 usage = Usage(finish_reason="cancelled")
                 return [Answer("", list(r.passages), usage, mode) for r in requests]
             began = time.perf_counter()
-            with self._injecting(requests, read.bool(), mode):
+            with self.injecting(requests, read.bool(), mode):
                 _wait_for(device)
                 encoded = time.perf_counter()
                 output = settings.run(

@@ -28,6 +28,8 @@ class Request:
     """One prompt, ready to be read.
 
     Args:
+        prompt: The user's text.
+        is_worded: The prompt was read as it is.
         passages: The passages that are used, in the order given.
         input_ids: What the base model reads.
         is_prompt: Which of those tokens the encoders read too; not the stuffed passages.
@@ -37,6 +39,8 @@ class Request:
         dropped_passages: Passages left out.
     """
 
+    prompt: str
+    is_worded: bool
     passages: list[Passage]
     input_ids: list[int]
     is_prompt: list[bool]
@@ -55,6 +59,8 @@ def prepare(
     window: int,
     max_new_tokens: int,
     is_worded: bool = False,
+    *,
+    warns: bool = True,
 ) -> Request:
     """Words and tokenizes one prompt and its passages.
 
@@ -67,6 +73,7 @@ def prepare(
         window: How many positions the base model has.
         max_new_tokens: Room to leave for the answer.
         is_worded: The prompt is read as it is, with the special tokens it has and no others.
+        warns: Whether to warn where passages do not fit.
 
     Raises:
         TypeError: The prompt is no text.
@@ -104,12 +111,12 @@ def prepare(
     lost_to_encoders = total - read if mode in ("inject", "combine") else 0
     offered = total if mode == "stuff" else sum(map(len, whole[: len(kept)]))
     lost_to_prompt = offered - len(stuffed) if mode in ("stuff", "combine") else 0
-    if lost_to_encoders > 0:
+    if warns and lost_to_encoders > 0:
         warn(
             f"the passages were truncated by {lost_to_encoders} of {total} tokens: encoders read "
             f"{config.max_passages} passages, each of at most {config.max_passage_tokens} tokens."
         )
-    if lost_to_prompt > 0:
+    if warns and lost_to_prompt > 0:
         warn(
             f"the passages were truncated by {lost_to_prompt} of {total} tokens: the base model "
             f"has {room} positions left for them."
@@ -117,6 +124,8 @@ def prepare(
     cut = max(lost_to_encoders, lost_to_prompt)
     dropped = len(passages) - len(kept)
     return Request(
+        prompt=prompt,
+        is_worded=is_worded,
         passages=kept if mode != "none" else [],
         input_ids=opening + stuffed + question,
         is_prompt=[True] * len(opening) + [False] * len(stuffed) + [True] * len(question),

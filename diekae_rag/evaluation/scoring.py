@@ -1,27 +1,22 @@
 """Many prompts through one arm at once: log-likelihoods of given answers, and hidden states.
 
-Axes: B rows, L positions of the padded prompts, C of the padded answers, D width, V vocabulary.
-
-Rows are padded on the left up to the prompt's end and on the right after it, so that every answer
-begins in the same slot. Padding changes nothing: a row is scored as ``DiekaeModel.score`` would.
+Axes: D width. Padding changes nothing: a record is scored as ``DiekaeModel.score`` would.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from diekae_rag.data.records import Record
 from diekae_rag.evaluation.arms import Arm
-from diekae_rag.generation import GenerationOptions
 from diekae_rag.passages import as_passages
-from diekae_rag.requests import pad_left
+from diekae_rag.requests import Request
+from diekae_rag.scoring import laid_out, score_rows
 
 __all__ = ["AnswerScore", "batches_by_length", "prompt_features", "score_answers"]
 
@@ -41,7 +36,6 @@ class AnswerScore:
     num_tokens: int
 
 
-@torch.no_grad()
 def score_answers(
     arm: Arm,
     records: Sequence[Record],
@@ -62,14 +56,8 @@ def score_answers(
     scores: dict[int, AnswerScore] = {}
     for batch in batches_by_length(records, batch_size):
         texts = [answers[i] for i in batch]
-        longest = max(map(len, texts))
-        with _laid_out(arm, [records[i] for i in batch], texts) as inputs:
-            base: Any = model.base
-            logits = base(**inputs, logits_to_keep=longest + 1).logits[:, :-1].float()
-        targets = inputs["input_ids"][:, -longest:]
-        real = inputs["attention_mask"][:, -longest:].bool()
-        chosen = logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1)
-        totals = torch.where(real, chosen, 0.0).double().sum(1).tolist()
+        requests = [_prepared(arm, records[i], len(answers[i])) for i in batch]
+        totals = score_rows(model, requests, texts, arm.mode)
         scores |= {i: AnswerScore(t, len(answers[i])) for i, t in zip(batch, totals, strict=True)}
         advance(len(batch))
     return [scores[i] for i in range(len(records))]
@@ -97,7 +85,8 @@ def prompt_features(
     decoder = cast(nn.Module, arm.model.base.get_decoder())
     rows: dict[int, Tensor] = {}
     for batch in batches_by_length(records, batch_size):
-        with _laid_out(arm, [records[i] for i in batch], [[] for _ in batch]) as inputs:
+        requests = [_prepared(arm, records[i], 0) for i in batch]
+        with laid_out(arm.model, requests, [[] for _ in batch], arm.mode) as inputs:
             last = decoder(**inputs).last_hidden_state[:, -1].float().cpu()
         rows |= dict(zip(batch, last, strict=True))
         advance(len(batch))
@@ -119,37 +108,6 @@ def _length(record: Record) -> int:
     return sum(map(len, record.passages)) + len(record.prompt)
 
 
-@contextmanager
-def _laid_out(
-    arm: Arm, records: Sequence[Record], answers: Sequence[list[int]]
-) -> Iterator[dict[str, Any]]:
-    """What to call the base model with, ``[B, L + C]`` each, while the arm's injection is open."""
-    model = arm.model
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="the passages were truncated")
-        requests = [
-            model._prepare(
-                record.prompt,
-                as_passages(record.passages),
-                arm.mode,
-                GenerationOptions(max_new_tokens=max(1, len(answer))),
-            )
-            for record, answer in zip(records, answers, strict=True)
-        ]
-    ids, mask = pad_left([request.input_ids for request in requests])
-    read, _ = pad_left([request.is_prompt for request in requests])
-    longest = max(map(len, answers))
-    padding = [longest - len(answer) for answer in answers]
-    after = [[*a, *[0] * n] for a, n in zip(answers, padding, strict=True)]
-    is_real = [[True] * len(a) + [False] * n for a, n in zip(answers, padding, strict=True)]
-    shape = (len(requests), longest)
-    ids = torch.cat([ids, torch.tensor(after, dtype=torch.long).view(shape)], 1)
-    mask = torch.cat([mask, torch.tensor(is_real, dtype=torch.bool).view(shape)], 1)
-    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
-    with model._lock, model._injecting(requests, read.bool(), arm.mode):
-        yield {
-            "input_ids": ids.to(model.device),
-            "attention_mask": mask.long().to(model.device),
-            "position_ids": positions.to(model.device),
-            "use_cache": False,
-        }
+def _prepared(arm: Arm, record: Record, answer_length: int) -> Request:
+    passages, room = as_passages(record.passages), max(1, answer_length)
+    return arm.model.prepare(record.prompt, passages, arm.mode, room, warns=False)

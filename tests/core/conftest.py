@@ -97,7 +97,7 @@ def read_logits(
     ) -> list[Tensor]:
         requests = requests_for(model, prompts, passages)
         ids, mask, positions = padded([r.input_ids for r in requests], side)
-        with model._injecting(requests, mask, "inject"):
+        with model.injecting(requests, mask, "inject"):
             logits = model.base(input_ids=ids, attention_mask=mask, position_ids=positions).logits
         return [row[own.bool()] for row, own in zip(logits, mask, strict=True)]
 
@@ -117,7 +117,7 @@ def new_ids(
         requests = requests_for(model, prompts, passages)
         ids, mask, _ = padded([r.input_ids for r in requests])
         settings = {"do_sample": False, "max_new_tokens": 9, "pad_token_id": 0, **options}
-        with model._injecting(requests, mask, "inject"):
+        with model.injecting(requests, mask, "inject"):
             output = model.base.generate(
                 input_ids=ids, attention_mask=mask, disable_compile=True, **settings
             )
