@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from diekae_rag.passages import Passage
 
-__all__ = ["MODES", "Answer", "FinishReason", "Mode", "Usage"]
+__all__ = ["MODES", "Answer", "Attribution", "FinishReason", "Mode", "Usage"]
 
 Mode = Literal["inject", "stuff", "combine", "none"]
 MODES: tuple[Mode, ...] = ("inject", "stuff", "combine", "none")
@@ -31,9 +31,11 @@ class Usage:
         retrieval_seconds: Finding the passages, where the caller knows it.
         encoding_seconds: Reading the passages with the encoders.
         prefill_seconds: From there to the first token.
-        total_seconds: The whole call.
+        total_seconds: The whole call, but for attribution.
         finish_reason: ``"stop"``: an end of sequence or a stop string; ``"length"``: the limit of
             new tokens; ``"cancelled"``: whoever read the stream went away.
+        attribution_seconds: Finding out what each passage contributed, of this answer alone.
+        attribution_tokens: Tokens the base model read for that, in all its rows.
     """
 
     prompt_tokens: int = 0
@@ -47,6 +49,8 @@ class Usage:
     prefill_seconds: float = 0.0
     total_seconds: float = 0.0
     finish_reason: FinishReason = "stop"
+    attribution_seconds: float = 0.0
+    attribution_tokens: int = 0
 
     @property
     def seconds_to_first_token(self) -> float:
@@ -60,18 +64,55 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """How much one passage contributed to an answer.
+
+    Args:
+        nats: How much likelier the passage made the answer: the logarithm of its probability given
+            all passages, minus that given all but this one. Below 0 it spoke against the answer.
+        share: Of the sum of all values above 0, this one's part; 0 where it is not above 0. Where
+            no value is, all shares are 0; where all are close to 0, they say nothing.
+    """
+
+    nats: float
+    share: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The figures as JSON values."""
+        return {"nats": self.nats, "share": self.share}
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: ``text``, the ``passages`` it was given (scores kept), and its ``usage``.
+    """An answer and where it comes from.
+
+    Args:
+        text: What was answered.
+        passages: The passages it was given, scores kept.
+        usage: What it cost.
+        mode: Which way the passages went.
+        attribution: Asked for with ``attribute=True``, what each of ``passages`` contributed, in
+            their order; otherwise, or where nobody waited for the answer's end, ``None``.
 
     Example:
-        >>> str(Answer("Turin", mode="none"))
-        'Turin'
+        >>> answer = Answer("Turin", [Passage("Ada lives in Turin.", id="7")])
+        >>> str(answer), answer.sources[0]["id"]
+        ('Turin', '7')
     """
 
     text: str
     passages: list[Passage] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     mode: Mode = "inject"
+    attribution: list[Attribution] | None = None
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The passages as JSON values, each with its ``attribution`` where that was asked for."""
+        sources = [passage.to_dict() for passage in self.passages]
+        for source, found in zip(sources, self.attribution or (), strict=False):
+            source["attribution"] = found.to_dict()
+        return sources
 
     def __str__(self) -> str:
         return self.text

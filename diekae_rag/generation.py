@@ -17,7 +17,7 @@ from diekae_rag.answers import FinishReason
 from diekae_rag.prompting import Wording, decode
 from diekae_rag.stopping import Watch, check_stop, stop_tokens, trim_at_stop
 
-__all__ = ["GenerationOptions", "end_tokens", "finish_row"]
+__all__ = ["GenerationOptions", "answer_tokens", "end_tokens", "finish_row"]
 
 _COUNTS = ("max_new_tokens", "num_beams", "num_return_sequences", "batch_size")
 _LIMITS = ("top_k", "prefill_chunk_size", "prompt_lookup_num_tokens")
@@ -46,6 +46,8 @@ class GenerationOptions:
         prefill_chunk_size: Read the prompt in pieces of this many tokens.
         prompt_lookup_num_tokens: Guess this many tokens from the prompt and verify them at once.
         batch_size: Prompts that are run side by side.
+        attribute: Whether to find out what each passage contributed to the answer: see
+            ``Answer.attribution``. What it costs is in ``usage``.
 
     Raises:
         TypeError: A value of another type.
@@ -66,6 +68,7 @@ class GenerationOptions:
     prefill_chunk_size: int | None = None
     prompt_lookup_num_tokens: int | None = None
     batch_size: int = 32
+    attribute: bool = False
 
     def __post_init__(self) -> None:
         for name in (*_COUNTS, *_LIMITS, "seed"):
@@ -79,6 +82,8 @@ class GenerationOptions:
         for name in ("temperature", "top_p", "repetition_penalty"):
             if not isinstance(value := getattr(self, name), int | float | None):
                 raise TypeError(f"{name} must be a number, got {value!r}.")
+        if not isinstance(self.attribute, bool):
+            raise TypeError(f"attribute must be True or False, got {self.attribute!r}.")
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be 0 (greedy) or above, got {self.temperature}.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -240,3 +245,37 @@ def finish_row(
     if length is not None:
         return text, length + 1, "stop"
     return text, len(row), "length"
+
+
+def answer_tokens(
+    row: list[int],
+    text: str,
+    new_tokens: int,
+    tokenizer: PreTrainedTokenizerBase,
+    wording: Wording,
+    ends: Sequence[int],
+) -> list[int]:
+    """The ids that are an answer's own, of one row's new ids.
+
+    A token that ends it (an end of sequence, or a special token given as a stop) is one of them; of
+    a stop string only what cannot be parted from the answer's last token.
+
+    Args:
+        row: The new ids.
+        text: The answer, as ``finish_row`` gave it.
+        new_tokens: How many it took, stop string and all.
+        tokenizer: The base model's.
+        wording: What stands before an answer.
+        ends: What ends a sequence, as ``end_tokens`` gave it.
+    """
+    used = row[:new_tokens]
+    if used and used[-1] in ends:
+        return used
+
+    def read(count: int) -> str:
+        return wording.read_answer(decode(tokenizer, used[:count]))
+
+    if read(len(used)) == text:
+        return used
+    covering = (count for count in range(len(used)) if read(count).startswith(text))
+    return used[: next(covering, len(used))]

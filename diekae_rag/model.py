@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, overload
 
 import torch
@@ -21,11 +22,12 @@ from transformers import (
 )
 
 from diekae_rag.answers import MODES, Answer, Mode, Usage
+from diekae_rag.attribution import attribute
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
-from diekae_rag.generation import GenerationOptions, end_tokens, finish_row
+from diekae_rag.generation import GenerationOptions, answer_tokens, end_tokens, finish_row
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
@@ -201,7 +203,8 @@ class DiekaeModel:
                 count as such, and neither wording nor a beginning of sequence is added.
             **options: Those of ``GenerationOptions``: ``max_new_tokens``, ``stop``,
                 ``temperature``, ``top_p``, ``top_k``, ``seed``, ``num_beams``,
-                ``num_return_sequences``, ``use_cache``, ``cache_implementation``, ...
+                ``num_return_sequences``, ``use_cache``, ``cache_implementation``,
+                ``attribute``, ...
 
         Returns:
             An ``Answer``, or for a list a list (with ``num_return_sequences=n``, ``n`` for each
@@ -209,7 +212,7 @@ class DiekaeModel:
 
         Raises:
             ValueError: An empty prompt, an unknown mode, an empty stop string, lists that do not
-                match.
+                match, ``attribute`` where no passage is read.
             TypeError: An option that does not exist, or something that is no passage.
             PromptTooLongError: A prompt that does not fit the base model's window.
         """
@@ -254,7 +257,7 @@ class DiekaeModel:
         if settings.num_beams > 1 or settings.num_return_sequences > 1:
             raise ValueError("only one answer can be streamed: no beams, no several sequences.")
         read = as_passages(passages)
-        self._check(mode)
+        self._check(mode, settings)
         # Errors come before the first piece.
         request = self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
 
@@ -357,9 +360,14 @@ class DiekaeModel:
             with self.injection.call(self._knowledge(requests), prompt_mask.to(self.device)):
                 yield
 
-    def _check(self, mode: Mode) -> None:
+    def _check(self, mode: Mode, settings: GenerationOptions | None = None) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+        if settings is not None and settings.attribute and mode == "none":
+            raise ValueError(
+                'attribute=True asks what each passage contributed, and mode "none" reads none; '
+                "choose inject, combine or stuff, or leave attribute out."
+            )
 
     def _wording(self, is_worded: bool) -> Wording:
         return self.wording.for_worded_prompts() if is_worded else self.wording
@@ -372,7 +380,7 @@ class DiekaeModel:
         settings: GenerationOptions,
         is_worded: bool,
     ) -> list[Answer]:
-        self._check(mode)
+        self._check(mode, settings)
         requests = [
             self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
             for prompt, read in zip(prompts, passages, strict=True)
@@ -461,8 +469,32 @@ class DiekaeModel:
                 total_seconds=ended - began,
                 finish_reason=reason,
             )
-            answers.append(Answer(text, list(request.passages), usage, mode))
+            answer = Answer(text, list(request.passages), usage, mode)
+            if settings.attribute:
+                answer = self._attribute(answer, request, row, settings, watch)
+            answers.append(answer)
         return answers
+
+    def _attribute(
+        self,
+        answer: Answer,
+        request: Request,
+        row: list[int],
+        settings: GenerationOptions,
+        watch: Watch,
+    ) -> Answer:
+        """The answer with what each passage contributed, where anybody still waits for it."""
+        new_tokens = answer.usage.new_tokens
+        ends = end_tokens(self.tokenizer, self.base, settings.stop)
+        own = answer_tokens(row, answer.text, new_tokens, self.tokenizer, self.wording, ends)
+        with self._turn(watch) as is_wanted:
+            if not is_wanted:
+                return answer
+            began = time.perf_counter()
+            found, read = attribute(self, request, own, answer.mode, settings.max_new_tokens)
+            seconds = time.perf_counter() - began
+        usage = replace(answer.usage, attribution_seconds=seconds, attribution_tokens=read)
+        return replace(answer, attribution=found, usage=usage)
 
 
 def _wait_for(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,12 @@ class Passage:
     def is_blank(self) -> bool:
         """True where there is nothing to read."""
         return not self.text.strip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The passage as JSON values; metadata that is none is given as strings."""
+        metadata = json.loads(json.dumps(dict(self.metadata), default=str))
+        score = None if self.score is None else float(self.score)
+        return {"id": self.id, "text": self.text, "score": score, "metadata": metadata}
 
 
 def as_passage(item: Passage | str | Mapping[str, Any]) -> Passage:
