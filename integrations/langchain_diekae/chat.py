@@ -40,7 +40,7 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
     The options, and the others of ``GenerationOptions``, may also be given per call. An answer has
     ``usage_metadata`` (with ``knowledge`` and ``knowledge_kept_out`` among
     ``input_token_details``), and ``response_metadata`` with ``sources`` (id, text, score,
-    metadata), ``usage`` (seconds too: ``seconds_to_first_token``, ...), ``finish_reason``, ``mode``
+    metadata; with ``attribute``, also ``attribution``), ``usage`` (seconds too: ``seconds_to_first_token``, ...), ``finish_reason``, ``mode``
     and, where a cache of answers gave it, ``is_cached``. It calls no tools.
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...; ``max_tokens`` is

@@ -36,7 +36,8 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
     ``None`` unsets what can be unset (``top_k``, ...); what does not exist raises.
 
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
-    (the documents used, with id, score and metadata; values that are not JSON as strings).
+    (the documents used, with id, score and metadata; values that are not JSON as strings; with
+    ``attribute``, also ``attribution``: ``nats`` and ``share``).
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...) and:
 

@@ -22,15 +22,11 @@ def to_info(answer: Answer) -> dict[str, Any]:
         "output_tokens": new_tokens,
         "total_tokens": prompt_tokens + new_tokens,
     }
-    sources = [
-        {"id": p.id, "text": p.text, "score": p.score, "metadata": dict(p.metadata)}
-        for p in answer.passages
-    ]
     return {
         "finish_reason": finish_reason,
         "mode": answer.mode,
         "usage": {**tokens, **usage},
-        "sources": sources,
+        "sources": answer.sources,
     }
 
 

@@ -33,6 +33,7 @@ class DiekaeSettings(BaseModel):
         top_p: Draw from the likeliest tokens that make up this share.
         top_k: Draw from this many of the likeliest.
         seed: Makes drawing repeatable.
+        attribute: Whether to find out how much each document contributed to the answer.
         options: Other options of ``GenerationOptions``, by name (``batch_size``, ...).
 
     Raises:
@@ -49,6 +50,7 @@ class DiekaeSettings(BaseModel):
     top_p: float | None = None
     top_k: int | None = None
     seed: int | None = None
+    attribute: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
 
     model_config = ConfigDict(extra="forbid")

@@ -58,7 +58,13 @@ def test_other_documents_get_another_answer(llm, cache, computed, ask):
 @pytest.mark.parametrize("ask", CACHED_WAYS.values(), ids=list(CACHED_WAYS))
 @pytest.mark.parametrize(
     "option",
-    [{"mode": "stuff"}, {"mode": "none"}, {"max_new_tokens": 3}, {"repetition_penalty": 9.0}],
+    [
+        {"mode": "stuff"},
+        {"mode": "none"},
+        {"max_new_tokens": 3},
+        {"repetition_penalty": 9.0},
+        {"attribute": True},
+    ],
     ids=str,
 )
 def test_other_options_get_another_answer(llm, cache, computed, ask, option):

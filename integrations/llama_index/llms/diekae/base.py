@@ -27,7 +27,7 @@ from diekae_rag.generation import GenerationOptions
 
 __all__ = ["DiekaeLLM"]
 
-_OPTION_FIELDS = ("max_new_tokens", "temperature", "stop")
+_OPTION_FIELDS = ("max_new_tokens", "temperature", "stop", "attribute")
 
 
 class DiekaeLLM(EntryPoints, FormFillingLLM):
@@ -53,6 +53,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
         max_new_tokens: Most tokens of an answer.
         temperature: 0 is greedy; above, tokens are drawn.
         stop: Strings that end an answer, left out of it.
+        attribute: Whether to find out how much each passage contributed to the answer: then each of
+            ``raw["sources"]`` has an ``attribution`` of ``nats`` and ``share``.
         options: Further ``GenerationOptions``, for every call; not those above.
         is_chat_model: Whether engines send messages; for base models trained on conversations.
         chat_format: How messages become a prompt: ``"template"``, by the chat template of the base
@@ -76,6 +78,7 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     max_new_tokens: int = 64
     temperature: float = 0.0
     stop: list[str] = Field(default_factory=list)
+    attribute: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     is_chat_model: bool = False
     chat_format: ChatFormat = "auto"

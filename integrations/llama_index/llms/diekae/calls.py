@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     MessageRole,
 )
-from llama_index.llms.diekae.knowledge import Document, as_record, to_passages
+from llama_index.llms.diekae.knowledge import Document, to_passages
 
 from diekae_rag import Answer, DiekaeError, DiekaeModel
 from diekae_rag.answers import Mode
@@ -131,7 +131,7 @@ async def aclosing(responses: AsyncIterator[T], source: Responses) -> AsyncGener
 
 def _response(answer: Answer, delta: str | None = None) -> CompletionResponse:
     usage = {**answer.usage.to_dict(), "completion_tokens": answer.usage.new_tokens}
-    sources = [as_record(passage) for passage in answer.passages]
+    sources = answer.sources
     return CompletionResponse(
         text=answer.text,
         delta=delta,

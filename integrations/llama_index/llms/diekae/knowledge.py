@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ from diekae_rag.passages import as_passage
 __all__ = [
     "Context",
     "Document",
-    "as_record",
     "attached_documents",
     "read_context",
     "read_documents",
@@ -127,13 +125,6 @@ def text_of(message: ChatMessage) -> str:
         if block.block_type in ("audio", "document", "image", "video"):
             raise TypeError(f"this model reads text, got a message with {block.block_type}.")
     return "\n".join(block.text for block in message.blocks if isinstance(block, TextBlock))
-
-
-def as_record(passage: Passage) -> dict[str, Any]:
-    """A passage as JSON values."""
-    metadata = json.loads(json.dumps(dict(passage.metadata), default=str))
-    score = None if passage.score is None else float(passage.score)
-    return {"id": passage.id, "text": passage.text, "score": score, "metadata": metadata}
 
 
 def _texts(value: Any) -> Iterator[str]:
