@@ -18,7 +18,7 @@ from diekae_rag.cli.mistakes import reports_mistakes
 from diekae_rag.cli.options import AsJson, K, ModelName, ModeName
 
 if TYPE_CHECKING:
-    from diekae_rag.answers import Answer, Usage
+    from diekae_rag.answers import Answer
     from diekae_rag.index import SkippedFile
     from diekae_rag.passages import Passage
 
@@ -91,6 +91,12 @@ def ask(
     show_passages: Annotated[
         bool, typer.Option("--show-passages", help="Print what was found, with scores.")
     ] = False,
+    attribute: Annotated[
+        bool,
+        typer.Option(
+            "--attribute", help="Print what was found, with how much each passage contributed."
+        ),
+    ] = False,
     model: ModelName = "demo",
     embedder: Annotated[
         str | None, typer.Option(help="What embeds the question, where the index does not say.")
@@ -101,6 +107,10 @@ def ask(
     """Ask an index a question."""
     if not question.strip():
         raise typer.BadParameter("the question is empty; ask something.", param_hint="QUESTION")
+    if attribute and mode is ModeName.none:
+        raise typer.BadParameter(
+            "--attribute is about passages, --mode none reads none; leave one."
+        )
     from diekae_rag.index import PassageIndex
 
     opened = PassageIndex.load(index, embedder)
@@ -117,15 +127,17 @@ def ask(
         if len(passages) < k:
             note("note", f"the index holds only {len(opened)} of the {k} passages asked for.")
     seconds = time.perf_counter() - began
-    answer = loaded.generate(question, passages, mode.value, max_new_tokens=max_new_tokens)
+    answer = loaded.generate(
+        question, passages, mode.value, max_new_tokens=max_new_tokens, attribute=attribute
+    )
     answer = replace(answer, usage=replace(answer.usage, retrieval_seconds=seconds))
     if as_json:
         show_json(_as_json(question, answer))
         return
     show(answer.text)
-    if show_passages:
-        show(Group(*(_panel(number, p) for number, p in enumerate(answer.passages, start=1))))
-    note("cost", _cost(answer.usage), "dim")
+    if show_passages or attribute:
+        show(Group(*(_panel(number, each) for number, each in enumerate(answer.sources, start=1))))
+    note("cost", _cost(answer), "dim")
 
 
 def _report_skipped(folder: Path, skipped: Sequence[SkippedFile]) -> None:
@@ -141,23 +153,31 @@ def _as_json(question: str, answer: Answer) -> dict[str, Any]:
         "question": question,
         "answer": answer.text,
         "mode": answer.mode,
-        "passages": [
-            {"id": p.id, "score": p.score, "text": p.text, "metadata": dict(p.metadata)}
-            for p in answer.passages
-        ],
+        "passages": answer.sources,
         "usage": answer.usage.to_dict(),
     }
 
 
-def _panel(number: int, passage: Passage) -> Panel:
-    source = readable(str(passage.metadata.get("source", passage.id)))
-    score = "" if passage.score is None else f"  {passage.score:.2f}"
-    return Panel(Text(readable(passage.text)), title=Text(f"{number}  {source}{score}"))
+def _panel(number: int, source: dict[str, Any]) -> Panel:
+    """A passage under its place, its score, and what it contributed, where these are known."""
+    parts = [str(number), readable(str(source["metadata"].get("source", source["id"])))]
+    if source["score"] is not None:
+        parts.append(f"{source['score']:.2f}")
+    if found := source.get("attribution"):
+        parts.append(f"contributed {found['share']:.0%} ({found['nats']:+.2f} nats)")
+    return Panel(Text(readable(source["text"])), title=Text("  ".join(parts)))
 
 
-def _cost(usage: Usage) -> str:
-    kept = usage.knowledge_tokens_kept_out
-    return (
-        f"{usage.prompt_tokens} tokens read by the base model, {kept} kept out of its prompt; "
+def _cost(answer: Answer) -> str:
+    usage = answer.usage
+    cost = (
+        f"{usage.prompt_tokens} tokens read by the base model, "
+        f"{usage.knowledge_tokens_kept_out} kept out of its prompt; "
         f"first token after {usage.seconds_to_first_token * 1000:.0f} ms."
+    )
+    if answer.attribution is None:
+        return cost
+    return (
+        f"{cost} Attribution: {usage.attribution_tokens} more tokens, "
+        f"{usage.attribution_seconds * 1000:.0f} ms."
     )

@@ -100,3 +100,26 @@ def test_an_index_is_replaced_by_a_new_one(run, documents, index_folder):
 def test_a_moved_index_still_answers(run, index_folder, model_folder, tmp_path):
     shutil.move(index_folder, tmp_path / "elsewhere")
     assert run("ask", tmp_path / "elsewhere", QUESTION, "--model", model_folder).exit_code == 0
+
+
+def test_shares_are_printed_beside_the_passages(run, index_folder, model_folder):
+    asked = ("ask", index_folder, QUESTION, "--model", model_folder, "--max-new-tokens", 4)
+    result = run(*asked, "--attribute")
+    assert "Ada lives in Turin." in result.stdout
+    assert result.stdout.count("contributed") == 3
+    assert "nats)" in result.stdout
+    assert "Attribution: " in result.stderr
+    assert "contributed" not in run(*asked, "--show-passages").stdout
+
+
+def test_shares_are_json_beside_the_passages(run, index_folder, model_folder, only_json):
+    asked = ("ask", index_folder, QUESTION, "--model", model_folder, "--max-new-tokens", 4)
+    report = only_json(run(*asked, "--attribute", "--json"))
+    assert [set(p["attribution"]) for p in report["passages"]] == [{"nats", "share"}] * 3
+    assert report["usage"]["attribution_tokens"] > 0
+
+
+def test_without_passages_there_are_no_shares(run, index_folder):
+    result = run("ask", index_folder, QUESTION, "--attribute", "--mode", "none")
+    assert result.exit_code == 2
+    assert "--mode none reads none" in result.stderr
