@@ -24,6 +24,7 @@ _ONLY_WORLDS = {
     "k": "-k",
     "documents": "--documents",
     "split_questions": "--split-questions",
+    "attribution": "--attribution",
 }
 _ONLY_RECORDS = {
     "records": "--records",
@@ -61,6 +62,14 @@ def evaluate(
         int,
         typer.Option(min=0, help="Questions for each extra table: by passages, new wordings."),
     ] = 200,
+    attribution: Annotated[
+        bool,
+        typer.Option(
+            "--attribution",
+            help="Instead, how often the passage that holds the fact contributes most to a right "
+            "answer, and what finding out costs; of the arm inject, unless others are named.",
+        ),
+    ] = False,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="Your records, instead of a world; may be given again."),
@@ -95,10 +104,11 @@ def evaluate(
     _check_together(context)
     named = _name_groups(data or [])
     quiet_libraries()
+    named_arms = arm or ([ArmName.inject] if attribution else [])
     wanted = [
         name.value
-        for name in arm or ArmName
-        if arm or name.value not in ("lora", "full") or context.params[name.value]
+        for name in named_arms or ArmName
+        if named_arms or name.value not in ("lora", "full") or context.params[name.value]
     ]
     arms = _load_arms(model, wanted, lora, full, is_asked=bool(arm))
     if data:
@@ -113,21 +123,21 @@ def evaluate(
         }
         _evaluate_records(arms, each, known, plots, as_json, sizes)
         return
-    from diekae_rag.evaluation import evaluate as run
-    from diekae_rag.evaluation.tables import report_tables
+    world = {"seed": seed, "num_questions": questions, "k": k, "num_documents": documents}
+    if attribution:
+        from diekae_rag.evaluation.attribution import attribution_table, evaluate_attribution
 
-    report = run(
-        arms,
-        seed=seed,
-        num_questions=questions,
-        k=k,
-        num_documents=documents,
-        num_split_questions=split_questions,
-    )
+        report, lay_out = evaluate_attribution(arms, **world), attribution_table
+    else:
+        from diekae_rag.evaluation import evaluate as run
+        from diekae_rag.evaluation.tables import report_tables
+
+        report = run(arms, **world, num_split_questions=split_questions)
+        lay_out = report_tables
     if as_json:
         show_json(report)
     else:
-        show(report_tables(report))
+        show(lay_out(report))
 
 
 def _check_together(context: typer.Context) -> None:
@@ -143,6 +153,8 @@ def _check_together(context: typer.Context) -> None:
                 if has_data
                 else f"{option} is about records; add --data FILE, or leave it out."
             )
+    if values["attribution"] and "split_questions" in given:
+        raise typer.BadParameter("--split-questions is not about --attribution; leave one out.")
     for name in ("lora", "full"):
         is_named = name in [arm.value for arm in values["arm"] or []]
         if is_named and not values[name]:

@@ -38,7 +38,11 @@ class Outcome:
 
 
 def answer_cases(
-    arm: Arm, cases: Sequence[Case], advance: Callable[[int], object] = lambda done: None
+    arm: Arm,
+    cases: Sequence[Case],
+    advance: Callable[[int], object] = lambda done: None,
+    *,
+    attribute: bool = False,
 ) -> list[Outcome]:
     """Lets an arm answer by greedy generation, batch by batch.
 
@@ -46,6 +50,7 @@ def answer_cases(
         arm: Who answers.
         cases: What is asked, with the passages found.
         advance: Called with the size of each batch once it is done.
+        attribute: Whether to find out what each passage contributed.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(cases), BATCH_SIZE):
@@ -56,6 +61,7 @@ def answer_cases(
             arm.mode,
             max_new_tokens=MAX_NEW_TOKENS,
             batch_size=BATCH_SIZE,
+            attribute=attribute,
         )
         outcomes += [Outcome(*pair) for pair in zip(batch, answers, strict=True)]
         advance(len(batch))

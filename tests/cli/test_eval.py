@@ -25,6 +25,19 @@ def test_a_measurement_is_a_table_for_people(measure):
     assert "World 3, 5 questions" in result.stdout
 
 
+def test_attribution_is_measured_instead(run, model_folder, only_json):
+    small = ("--seed", 3, "--questions", 5, "--documents", 10, "-k", 2, "--model", model_folder)
+    report = only_json(run("eval", "--attribution", *small, "--json"))
+    assert list(report["arms"]) == ["inject"]
+    assert (report["seed"], report["k"], report["num_questions"]) == (3, 2, 5)
+
+
+def test_attribution_of_an_arm_that_reads_no_passages_is_refused(run, model_folder):
+    result = run("eval", "--attribution", "--arm", "none", "--model", model_folder)
+    assert result.exit_code == 1
+    assert "reads no passages" in result.stderr
+
+
 def test_an_arm_without_encoders_is_named(measure):
     result = measure("--arm", "inject_distilled")
     assert result.exit_code == 1

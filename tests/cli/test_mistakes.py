@@ -44,6 +44,8 @@ def one_line_error(result):
         ("index", "documents", "index", "--chunk-size", "10", "--chunk-overlap", "10"),
         ("eval", "--questions", "0"),
         ("eval", "--arm", "telepathy"),
+        ("eval", "--attribution", "--data", "records.jsonl"),
+        ("eval", "--attribution", "--split-questions", "5"),
         ("demo", "--questions", "0"),
         ("demo", "--seed", "5", "train"),
         ("demo", "--json", "train"),
