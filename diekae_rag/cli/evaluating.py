@@ -104,11 +104,11 @@ def evaluate(
     _check_together(context)
     named = _name_groups(data or [])
     quiet_libraries()
-    named_arms = arm or ([ArmName.inject] if attribution else [])
+    asked = arm or ([ArmName.inject] if attribution else [])
     wanted = [
         name.value
-        for name in named_arms or ArmName
-        if named_arms or name.value not in ("lora", "full") or context.params[name.value]
+        for name in asked or ArmName
+        if asked or name.value not in ("lora", "full") or context.params[name.value]
     ]
     arms = _load_arms(model, wanted, lora, full, is_asked=bool(arm))
     if data:
