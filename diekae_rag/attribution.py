@@ -46,7 +46,11 @@ def attribute(
     rows = [request]
     for number in range(len(used)):
         others = used[:number] + used[number + 1 :]
-        rows.append(model.prepare(request.prompt, others, mode, max_new_tokens, warns=False))
+        rows.append(
+            model.prepare(
+                request.prompt, others, mode, max_new_tokens, request.is_worded, warns=False
+            )
+        )
     with_all, *without = score_rows(model, rows, [tokens] * len(rows), mode)
     read = sum(len(row.input_ids) + len(tokens) for row in rows)
     return share_out([with_all - score for score in without]), read

@@ -486,7 +486,8 @@ class DiekaeModel:
         """The answer with what each passage contributed, where anybody still waits for it."""
         new_tokens = answer.usage.new_tokens
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
-        own = answer_tokens(row, answer.text, new_tokens, self.tokenizer, self.wording, ends)
+        wording = self._wording(request.is_worded)
+        own = answer_tokens(row, answer.text, new_tokens, self.tokenizer, wording, ends)
         with self._turn(watch) as is_wanted:
             if not is_wanted:
                 return answer
