@@ -262,7 +262,7 @@ class DiekaeModel:
         request = self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
 
         def run(watch: Callable[[Watch], None]) -> Answer:
-            return self._run([request], mode, settings, watch)[0]
+            return self._run([request], mode, settings, is_worded, watch)[0]
 
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
         wording = self._wording(is_worded)
@@ -360,9 +360,6 @@ class DiekaeModel:
             with self.injection.call(self._knowledge(requests), prompt_mask.to(self.device)):
                 yield
 
-    def _wording(self, is_worded: bool) -> Wording:
-        return self.wording.for_worded_prompts() if is_worded else self.wording
-
     def _check(self, mode: Mode, settings: GenerationOptions | None = None) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
@@ -371,6 +368,9 @@ class DiekaeModel:
                 'attribute=True asks what each passage contributed, and mode "none" reads none; '
                 "choose inject, combine or stuff, or leave attribute out."
             )
+
+    def _wording(self, is_worded: bool) -> Wording:
+        return self.wording.for_worded_prompts() if is_worded else self.wording
 
     def _answer(
         self,
@@ -391,7 +391,7 @@ class DiekaeModel:
         size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
         for first in range(0, len(requests), size):
             batch = requests[first : first + size]
-            answers += self._run(batch, mode, settings.for_batch(first))
+            answers += self._run(batch, mode, settings.for_batch(first), is_worded)
         return answers
 
     def _knowledge(self, requests: Sequence[Request]) -> Knowledge:
@@ -425,13 +425,14 @@ class DiekaeModel:
         requests: list[Request],
         mode: Mode,
         settings: GenerationOptions,
+        is_worded: bool = False,
         on_start: Callable[[Watch], None] | None = None,
     ) -> list[Answer]:
         """One batch through encoders and base model."""
         ids, mask = pad_left([request.input_ids for request in requests])
         read, _ = pad_left([request.is_prompt for request in requests])
         device = self.device
-        wording = self._wording(requests[0].is_worded)
+        wording = self._wording(is_worded)
         watch = Watch(self.tokenizer, wording, ids.shape[1], settings.stop)
         if on_start is not None:
             on_start(watch)

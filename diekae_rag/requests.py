@@ -29,6 +29,7 @@ class Request:
 
     Args:
         prompt: The user's text.
+        is_worded: The prompt was read as it is.
         passages: The passages that are used, in the order given.
         input_ids: What the base model reads.
         is_prompt: Which of those tokens the encoders read too; not the stuffed passages.
@@ -36,10 +37,10 @@ class Request:
         knowledge_tokens: Tokens of passages, whichever way they go.
         truncated_tokens: Tokens of passages cut.
         dropped_passages: Passages left out.
-        is_worded: The prompt was whole, and nothing was put around it.
     """
 
     prompt: str
+    is_worded: bool
     passages: list[Passage]
     input_ids: list[int]
     is_prompt: list[bool]
@@ -47,7 +48,6 @@ class Request:
     knowledge_tokens: int
     truncated_tokens: int
     dropped_passages: int
-    is_worded: bool = False
 
 
 def prepare(
@@ -125,6 +125,7 @@ def prepare(
     dropped = len(passages) - len(kept)
     return Request(
         prompt=prompt,
+        is_worded=is_worded,
         passages=kept if mode != "none" else [],
         input_ids=opening + stuffed + question,
         is_prompt=[True] * len(opening) + [False] * len(stuffed) + [True] * len(question),
@@ -132,7 +133,6 @@ def prepare(
         knowledge_tokens=read,
         truncated_tokens=max(0, cut),
         dropped_passages=dropped if mode != "none" else 0,
-        is_worded=is_worded,
     )
 
 

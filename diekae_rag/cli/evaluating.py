@@ -104,11 +104,11 @@ def evaluate(
     _check_together(context)
     named = _name_groups(data or [])
     quiet_libraries()
-    named_arms = arm or ([ArmName.inject] if attribution else [])
+    asked = arm or ([ArmName.inject] if attribution else [])
     wanted = [
         name.value
-        for name in named_arms or ArmName
-        if named_arms or name.value not in ("lora", "full") or context.params[name.value]
+        for name in asked or ArmName
+        if asked or name.value not in ("lora", "full") or context.params[name.value]
     ]
     arms = _load_arms(model, wanted, lora, full, is_asked=bool(arm))
     if data:
@@ -123,12 +123,7 @@ def evaluate(
         }
         _evaluate_records(arms, each, known, plots, as_json, sizes)
         return
-    world: dict[str, Any] = {
-        "seed": seed,
-        "num_questions": questions,
-        "k": k,
-        "num_documents": documents,
-    }
+    world = {"seed": seed, "num_questions": questions, "k": k, "num_documents": documents}
     if attribution:
         from diekae_rag.evaluation.attribution import attribution_table, evaluate_attribution
 

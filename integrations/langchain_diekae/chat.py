@@ -40,8 +40,9 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
     The options, and the others of ``GenerationOptions``, may also be given per call. An answer has
     ``usage_metadata`` (with ``knowledge`` and ``knowledge_kept_out`` among
     ``input_token_details``), and ``response_metadata`` with ``sources`` (id, text, score,
-    metadata), ``usage`` (seconds too: ``seconds_to_first_token``, ...), ``finish_reason``, ``mode``
-    and, where a cache of answers gave it, ``is_cached``. It calls no tools.
+    metadata; with ``attribute``, also ``attribution``), ``usage`` (seconds too:
+    ``seconds_to_first_token``, ...), ``finish_reason``, ``mode`` and, where a cache of answers gave
+    it, ``is_cached``. It calls no tools.
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...; ``max_tokens`` is
     ``max_new_tokens``), ``nonce`` as for ``DiekaeLLM``, and:

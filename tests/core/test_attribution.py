@@ -154,6 +154,20 @@ def test_several_prompts_are_attributed_as_one_by_one(laid_out, questions, sourc
         assert one.usage.attribution_tokens == other.usage.attribution_tokens
 
 
+@pytest.mark.parametrize("mode", READING)
+def test_a_prompt_that_is_worded_is_read_as_it_is_without_each_passage_too(laid_out, mode):
+    prompt = "<s>[USR] Who?[SYS]"
+    answer, rows = attributed(laid_out, THREE, mode, prompt, is_worded=True)
+
+    own = rows[0][-LENGTH:]
+
+    def score(passages):
+        request = laid_out.prepare(prompt, as_passages(passages), mode, LENGTH, True)
+        return score_rows(laid_out, [request], [own], mode)[0]
+
+    assert_close(nats(answer), [score(THREE) - score(without(THREE, n)) for n in range(3)])
+
+
 # --- passages
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_diekae import DiekaeLLM
+from langchain_diekae import ChatDiekae, DiekaeLLM
 
 from .conftest import DOCUMENTS, QUESTION
 
@@ -68,6 +68,19 @@ def test_prompts_with_other_numbers_of_documents_keep_their_own(llm, expected):
     assert found == pytest.approx(expected, abs=1e-4)
     assert second["sources"] == []
     assert second["usage"]["attribution_tokens"] == 0
+
+
+def test_a_chat_tells_it_in_the_metadata_of_its_answer(model):
+    chat = ChatDiekae(engine=model, max_new_tokens=8, attribute=True)
+
+    whole = chat.invoke(QUESTION, documents=DOCUMENTS)
+    *_, last = chat.stream(QUESTION, documents=DOCUMENTS)
+
+    for message in (whole, last):
+        sources = message.response_metadata["sources"]
+        assert [source["text"] for source in sources] == TEXTS
+        assert all(source["attribution"]["nats"] for source in sources)
+    assert whole.response_metadata["sources"] == last.response_metadata["sources"]
 
 
 def test_what_was_not_asked_for_is_not_there(llm):
