@@ -283,6 +283,10 @@ def test_a_folder_of_format_1_is_read(embedder, make_embedder, tmp_path):
         PassageIndex.load(folder, make_embedder("other"))
 
 
+def test_what_has_a_document_and_no_attachment_has_no_attachment(towns):
+    assert towns.attachments(["ada", "po", "unknown"]) == {}
+
+
 def test_a_document_that_cannot_be_encoded_is_refused():
     with pytest.raises(ValueError, match="lone surrogates"):
         PassageIndex(GivenVectors()).add_entries(
@@ -390,6 +394,9 @@ def towns(embedder):
         (Where("year", "in", [1990, "old"]), {"ada", "turin"}),
         (Where("year", "not in", ["old"]), {"ada", "olo", "po"}),
         (Where("tags", "contains", "a"), {"ada"}),
+        (Where("note", "contains", "Town"), {"turin"}),
+        (Where("tags", "contains any", ["b", "a"]), {"ada"}),
+        (Where("tags", "contains all", ["b", "a"]), set()),
         (Where("tags", "is empty"), {"olo", "turin", "po"}),
         (Where("year", "is empty"), {"po"}),
         (Where("note", "matches text", "Town"), {"turin"}),
