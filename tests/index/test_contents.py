@@ -411,7 +411,7 @@ def towns(embedder):
         (AnyOf(), set()),
         (NoneOf(), {"ada", "olo", "turin", "po"}),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_condition_lets_through_exactly_what_meets_it(towns, condition, expected):
     assert {p.id for p in towns.search("Turin", k=9, filter=condition)} == expected
