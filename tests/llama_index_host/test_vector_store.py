@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import importlib
+import sys
 import threading
 
 import fsspec
@@ -478,3 +480,12 @@ def test_the_store_is_described_without_what_it_holds(store):
     }
     assert "PassageIndex" not in repr(store)
     assert store.client is store.index
+
+
+def test_without_llama_index_the_error_says_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("llama_index.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "llama_index.core", None)
+
+    with pytest.raises(ImportError, match=r'pip install "diekae-rag\[llama-index\]"'):
+        importlib.import_module("llama_index.vector_stores.diekae")
