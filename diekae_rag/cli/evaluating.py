@@ -123,7 +123,12 @@ def evaluate(
         }
         _evaluate_records(arms, each, known, plots, as_json, sizes)
         return
-    world = {"seed": seed, "num_questions": questions, "k": k, "num_documents": documents}
+    world: dict[str, Any] = {
+        "seed": seed,
+        "num_questions": questions,
+        "k": k,
+        "num_documents": documents,
+    }
     if attribution:
         from diekae_rag.evaluation.attribution import attribution_table, evaluate_attribution
 
