@@ -21,7 +21,8 @@ from diekae_rag.model import DiekaeModel
 
 __all__ = ["measure_hosts"]
 
-_Ways = dict[str, Callable[[], str]]
+_Ways = dict[str, Callable[[Case], Callable[[], str]]]
+_Asked = dict[str, Callable[[], str]]
 
 
 def measure_hosts(
@@ -61,10 +62,12 @@ def measure_hosts(
     """
     world = World(seed, num_documents)
     index = index_world(world, embedder, show_progress=show_progress)
-    asked = [_ways(model, case) for case in find_cases(index, world.questions(num_questions), k)]
+    ways = _ways(model)
+    cases = find_cases(index, world.questions(num_questions), k)
+    asked = [{name: prepare(case) for name, prepare in ways.items()} for case in cases]
     seconds: dict[str, list[float]] = {name: [] for name in asked[0]}
-    for ways in asked[:3]:  # no host pays for a cold start
-        _agree({name: ask() for name, ask in ways.items()})
+    for question in asked[:3]:  # no host pays for a cold start
+        _agree({name: ask() for name, ask in question.items()})
     with progress_bars(show_progress) as progress:
         _time(asked * rounds, seconds, progress)
     core = seconds["core"]
@@ -83,11 +86,11 @@ def measure_hosts(
     }
 
 
-def _time(asked: Sequence[_Ways], seconds: dict[str, list[float]], progress: Progress) -> None:
+def _time(asked: Sequence[_Asked], seconds: dict[str, list[float]], progress: Progress) -> None:
     task = progress.add_task("questions", total=len(asked))
-    for ways in asked:
+    for question in asked:
         answers = {}
-        for name, ask in ways.items():
+        for name, ask in question.items():
             began = time.perf_counter()
             answers[name] = ask()
             seconds[name].append(time.perf_counter() - began)
@@ -100,8 +103,8 @@ def _agree(answers: dict[str, str]) -> None:
         raise RuntimeError(f"the same question was answered differently: {answers}.")
 
 
-def _ways(model: DiekaeModel, case: Case) -> _Ways:
-    """The same question, asked of the model and of each host; documents are the host's own."""
+def _ways(model: DiekaeModel) -> _Ways:
+    """From a question to what asks it: of the model, and of each host with its own documents."""
     try:
         from langchain_core.documents import Document
         from langchain_diekae import DiekaeLLM
@@ -111,12 +114,20 @@ def _ways(model: DiekaeModel, case: Case) -> _Ways:
         raise ImportError(
             f'{error.name} is not installed; this needs both hosts: pip install "diekae-rag[demo]"'
         ) from error
-    question, passages = case.question.text, case.passages
     langchain, llama_index = DiekaeLLM(engine=model), DiekaeLlamaIndexLLM(engine=model)
-    documents = [Document(p.text, id=p.id, metadata={"score": p.score}) for p in passages]
-    nodes = [NodeWithScore(node=TextNode(text=p.text, id_=p.id), score=p.score) for p in passages]
-    return {
-        "core": lambda: model.generate(question, passages).text,
-        "langchain": lambda: langchain.invoke(question, documents=documents),
-        "llama_index": lambda: llama_index.complete(question, documents=nodes).text,
-    }
+
+    def core_way(case: Case) -> Callable[[], str]:
+        return lambda: model.generate(case.question.text, case.passages).text
+
+    def langchain_way(case: Case) -> Callable[[], str]:
+        documents = [Document(p.text, id=p.id, metadata={"score": p.score}) for p in case.passages]
+        return lambda: langchain.invoke(case.question.text, documents=documents)
+
+    def llama_index_way(case: Case) -> Callable[[], str]:
+        nodes = [
+            NodeWithScore(node=TextNode(text=p.text, id_=p.id), score=p.score)
+            for p in case.passages
+        ]
+        return lambda: llama_index.complete(case.question.text, documents=nodes).text
+
+    return {"core": core_way, "langchain": langchain_way, "llama_index": llama_index_way}

@@ -128,6 +128,11 @@ def host(make_host: Callable[..., Any], model: DiekaeModel) -> Any:
     return make_host(model)
 
 
+def documents(host: Any) -> list[Any]:
+    """The passages as a host's own documents, with scores and sources."""
+    return [host.document(text, 0.9 - n / 10, f"{n}.txt") for n, text in enumerate(PASSAGES)]
+
+
 @contextmanager
 def watching(model: DiekaeModel) -> Iterator[list[list[int]]]:
     """The rows of token ids of every pass of the base model."""

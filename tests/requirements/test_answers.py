@@ -12,12 +12,7 @@ import torch
 from diekae_rag import DiekaeModel
 from diekae_rag.prompting import start_tokens
 
-from .conftest import PASSAGES, QUESTION, watching
-
-
-def documents(host):
-    """The passages as the host's own documents, with scores and sources."""
-    return [host.document(text, 0.9 - n / 10, f"{n}.txt") for n, text in enumerate(PASSAGES)]
+from .conftest import PASSAGES, QUESTION, documents, watching
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 12])

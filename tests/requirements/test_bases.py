@@ -12,12 +12,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, 
 
 from diekae_rag import DiekaeModel, Encoders
 
-from .conftest import PASSAGES, QUESTION
-
-
-def documents(host):
-    """The passages as the host's own documents."""
-    return [host.document(text, 0.5, "a.txt") for text in PASSAGES]
+from .conftest import QUESTION, documents
 
 
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])

@@ -11,12 +11,7 @@ import time
 import pytest
 import torch
 
-from .conftest import PASSAGES, QUESTION, watching
-
-
-def documents(host):
-    """The passages as the host's own documents."""
-    return [host.document(text, 0.5, "a.txt") for text in PASSAGES]
+from .conftest import QUESTION, documents, watching
 
 
 def generations():
