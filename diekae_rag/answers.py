@@ -25,6 +25,8 @@ class Usage:
         prompt_tokens: Tokens the base model read before it answered.
         knowledge_tokens: Tokens of passages that went through the encoders.
         knowledge_tokens_kept_out: Of those, tokens that the base model did not have to read.
+        knowledge_tokens_from_kept_states: Of those that went through the encoders, tokens that were
+            not read again, because their states were kept (``DiekaeModel.keep_states``).
         new_tokens: Tokens generated.
         truncated_tokens: Tokens of passages that were cut because they did not fit.
         dropped_passages: Passages left out because there were too many, or nothing to read in them.
@@ -41,6 +43,7 @@ class Usage:
     prompt_tokens: int = 0
     knowledge_tokens: int = 0
     knowledge_tokens_kept_out: int = 0
+    knowledge_tokens_from_kept_states: int = 0
     new_tokens: int = 0
     truncated_tokens: int = 0
     dropped_passages: int = 0

@@ -20,7 +20,7 @@ from transformers.models.llama.modeling_llama import (
 
 from diekae_rag.blocks import Blocks, rms_norm
 from diekae_rag.config import DiekaeConfig
-from diekae_rag.states import Knowledge, PassageStates
+from diekae_rag.states.tensors import Knowledge, PassageStates
 
 __all__ = ["Encoders"]
 
@@ -102,7 +102,11 @@ class Encoders(PreTrainedModel):
         return [Blocks.stack(each, heads, eps) for each in zip(*of_bodies, strict=True)]
 
     def encode_passages(
-        self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None = None
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        blocks: Sequence[Blocks] | None = None,
+        after: PassageStates | None = None,
     ) -> PassageStates:
         """Reads texts, each alone from position 0, and keeps what the prompt will attend to.
 
@@ -112,14 +116,16 @@ class Encoders(PreTrainedModel):
             embeddings: The base model's embeddings, ``[P, K, D]``, padded on the right.
             mask: ``[P, K]`` bool, true at real tokens.
             blocks: What ``stack`` gave, where a training step reads more than once.
+            after: The states of what comes before the only text, with which its own are given;
+                only read causally can a text be read in two parts.
         """
-        return self._read_passages(embeddings, mask, blocks, is_whole=False)[0]
+        return self._read_passages(embeddings, mask, blocks, after, is_whole=False)[0]
 
     def read_passages(
         self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None = None
     ) -> tuple[PassageStates, Tensor]:
         """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
-        states, hidden = self._read_passages(embeddings, mask, blocks, is_whole=True)
+        states, hidden = self._read_passages(embeddings, mask, blocks, None, is_whole=True)
         return states, self._norm(hidden)[-1]
 
     def forward(
@@ -172,7 +178,13 @@ class Encoders(PreTrainedModel):
         }
 
     def _read_passages(
-        self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None, *, is_whole: bool
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        blocks: Sequence[Blocks] | None,
+        after: PassageStates | None,
+        *,
+        is_whole: bool,
     ) -> tuple[PassageStates, Tensor]:
         """Their states, and what the blocks give, ``[E, P, K, h]``; the last one's only if whole.
 
@@ -183,10 +195,19 @@ class Encoders(PreTrainedModel):
             itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
             visible = (mask[:, None, :] | itself)[:, None]  # padding sees itself too
         positions = torch.arange(mask.shape[1], device=mask.device)[None]
+        if after is not None:
+            start = after.mask.shape[1]
+            positions = positions + start
+            slots = torch.arange(start + mask.shape[1], device=mask.device)
+            visible = (slots <= positions[0, :, None])[None, None]
+            mask = torch.cat([after.mask, mask], 1)
         hidden, rotary = self._begin(embeddings, positions)
         kept: list[tuple[Tensor, Tensor]] = []
 
         def remember(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            if after is not None:
+                keys = torch.cat([after.keys[len(kept)], keys], 2)
+                values = torch.cat([after.values[len(kept)], values], 2)
             kept.append((keys, values))
             return keys, values
 

@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["new_files", "new_folder", "set_aside", "write_json", "write_text"]
+__all__ = [
+    "STATES_FILE",
+    "new_file",
+    "new_files",
+    "new_folder",
+    "set_aside",
+    "write_json",
+    "write_text",
+]
+
+STATES_FILE = "passages.states"
+"""In the folder of an index: what encoders have read of its passages."""
 
 
 def set_aside(folder: Path) -> Path:
@@ -73,6 +84,22 @@ def new_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside ``path``; what lies there takes its place at the end.
+
+    It reaches the disk first; if the block fails, what was there before stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _flush(folder: Path) -> None:

@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
 
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import check_family, decoder_layers, input_embeddings, probe
-from diekae_rag.states import Knowledge
+from diekae_rag.states.tensors import Knowledge
 
 __all__ = ["Injection"]
 

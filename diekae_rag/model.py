@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, overload
 
 import torch
@@ -32,9 +33,12 @@ from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
 from diekae_rag.prompting import Wording
+from diekae_rag.reading import PassageReader, read_knowledge
 from diekae_rag.requests import Request, pad_left, prepare
 from diekae_rag.scoring import score_rows
-from diekae_rag.states import Knowledge, PassageStates, gather_knowledge
+from diekae_rag.states.coding import StateDtype
+from diekae_rag.states.kept import KeptStates, open_states
+from diekae_rag.states.tensors import PassageStates
 from diekae_rag.stopping import Watch
 from diekae_rag.streaming import AnswerStream
 
@@ -73,6 +77,8 @@ class DiekaeModel:
         self.encoders = encoders
         self.injection = Injection(base, encoders)
         self.wording = Wording(**(encoders.config.wording or {}))
+        self.states: KeptStates | None = None
+        self._reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.
         weakref.finalize(self, self.injection.detach).atexit = False
@@ -295,17 +301,45 @@ class DiekaeModel:
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
-        embed = input_embeddings(self.base)
-        longest = max(map(len, texts), default=0)
-        ids = torch.tensor([[*text] + [0] * (longest - len(text)) for text in texts])
-        mask = torch.tensor([[t < len(text) for t in range(longest)] for text in texts])
-        shape = (len(texts), longest)
-        embeddings = embed(ids.view(shape).long().to(embed.weight.device))
-        device, dtype = self.encoders.device, self.encoders.dtype
-        states: PassageStates = self.encoders.encode_passages(
-            embeddings.to(device, dtype), mask.view(shape).bool().to(device)
-        )
-        return states
+        return self._reader.encode(texts)
+
+    def keep_states(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        dtype: StateDtype | None = None,
+        max_bytes: int = 1 << 28,
+    ) -> KeptStates:
+        """Keeps what encoders have read, from now on: a passage is then read once.
+
+        What is kept is used for every passage with the same text; answers are those of passages
+        read anew. Encoders that read jointly keep whole prompts' passages, in memory only, and read
+        on from where a new one differs.
+
+        Args:
+            path: A file, or the folder of an index, where ``add`` and ``follow`` keep passages for
+                good; without one, they are kept in memory.
+            dtype: How the file is written: ``"float32"``, ``"bfloat16"``, ``"float16"`` or
+                ``"int8"``; by default in the encoders' own precision, without any loss.
+            max_bytes: Most bytes to keep in memory.
+
+        Raises:
+            StatesError: The file is of other encoders or another precision, or no such file.
+
+        Example:
+            >>> model = DiekaeModel.from_pretrained("demo")
+            >>> states = model.keep_states()
+            >>> passages = ["Brenk Mills is based in Oltun."]
+            >>> first = model.generate("Where is Brenk Mills based?", passages)
+            >>> again = model.generate("What is based in Oltun?", passages)
+            >>> first.usage.knowledge_tokens_from_kept_states
+            0
+            >>> again.usage.knowledge_tokens_from_kept_states == again.usage.knowledge_tokens
+            True
+        """
+        kept = open_states(self._reader, None if path is None else Path(path), dtype, max_bytes)
+        self.states = kept
+        return kept
 
     def prepare(
         self,
@@ -345,20 +379,24 @@ class DiekaeModel:
     @contextmanager
     def injecting(
         self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
-    ) -> Iterator[None]:
+    ) -> Iterator[list[int]]:
         """Holds the model, and injects what each row's encoders read, until the block ends.
 
         Args:
             requests: A row each.
             prompt_mask: ``[B, L]`` bool, which of the padded prompts' tokens the encoders read.
             mode: That of ``requests``; one that injects nothing leaves the base model as it is.
+
+        Yields:
+            For each row, how many of its knowledge tokens were not read again.
         """
         with self._lock:
             if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
-                yield
+                yield [0] * len(requests)
                 return
-            with self.injection.call(self._knowledge(requests), prompt_mask.to(self.device)):
-                yield
+            knowledge, reused = read_knowledge(self._reader, self.states, requests)
+            with self.injection.call(knowledge, prompt_mask.to(self.device)):
+                yield reused
 
     def _check(self, mode: Mode, settings: GenerationOptions | None = None) -> None:
         if mode not in MODES:
@@ -394,20 +432,6 @@ class DiekaeModel:
             answers += self._run(batch, mode, settings.for_batch(first), is_worded)
         return answers
 
-    def _knowledge(self, requests: Sequence[Request]) -> Knowledge:
-        """What each row may attend to; the same text is read once for all rows."""
-        texts: dict[tuple[int, ...], int] = {}
-        rows = [
-            [texts.setdefault(tuple(text), len(texts)) for text in request.knowledge]
-            for request in requests
-        ]
-        config = self.encoders.config
-        if config.passage_attention == "independent":
-            starts = [config.max_passage_tokens] * len(requests)
-        else:
-            starts = [sum(map(len, request.knowledge)) for request in requests]
-        return gather_knowledge(self.encode(list(texts)), rows, starts)
-
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[bool]:
         """Waits until no other generation runs, or until nobody wants this one any more."""
@@ -441,7 +465,7 @@ class DiekaeModel:
                 usage = Usage(finish_reason="cancelled")
                 return [Answer("", list(r.passages), usage, mode) for r in requests]
             began = time.perf_counter()
-            with self.injecting(requests, read.bool(), mode):
+            with self.injecting(requests, read.bool(), mode) as reused:
                 _wait_for(device)
                 encoded = time.perf_counter()
                 output = settings.run(
@@ -451,7 +475,8 @@ class DiekaeModel:
         first_token_at = watch.first_token_at or ended
         answers = []
         for number, row in enumerate(output[:, ids.shape[1] :].tolist()):
-            request = requests[number // settings.num_return_sequences]
+            of_prompt = number // settings.num_return_sequences
+            request = requests[of_prompt]
             text, new_tokens, reason = finish_row(
                 row, self.tokenizer, self.base, wording, settings.stop
             )
@@ -461,6 +486,7 @@ class DiekaeModel:
                 prompt_tokens=len(request.input_ids),
                 knowledge_tokens=request.knowledge_tokens,
                 knowledge_tokens_kept_out=request.knowledge_tokens if mode == "inject" else 0,
+                knowledge_tokens_from_kept_states=reused[of_prompt],
                 new_tokens=new_tokens,
                 truncated_tokens=request.truncated_tokens,
                 dropped_passages=request.dropped_passages,

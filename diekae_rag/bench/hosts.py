@@ -15,9 +15,9 @@ from rich.progress import Progress
 from diekae_rag.bench.machine import describe_machine
 from diekae_rag.demo.worlds import World
 from diekae_rag.evaluation.cases import Case, find_cases, index_world
-from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.index import Embedder
 from diekae_rag.model import DiekaeModel
+from diekae_rag.progress import progress_bars
 
 __all__ = ["measure_hosts"]
 

@@ -16,9 +16,9 @@ from diekae_rag.evaluation.arms import Arm
 from diekae_rag.evaluation.cases import Case, find_cases, index_world, recall
 from diekae_rag.evaluation.metrics import Share
 from diekae_rag.evaluation.outcomes import MAX_NEW_TOKENS, Outcome, answer_cases
-from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.evaluation.tables import percent
 from diekae_rag.index import Embedder
+from diekae_rag.progress import progress_bars
 
 __all__ = ["attribution_table", "evaluate_attribution", "summarise_attribution"]
 

@@ -16,10 +16,10 @@ from diekae_rag.data.records import Record
 from diekae_rag.evaluation.arms import Arm
 from diekae_rag.evaluation.head import train_head
 from diekae_rag.evaluation.metrics import Share
-from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.evaluation.records import sample_records
 from diekae_rag.evaluation.scoring import prompt_features, score_answers
 from diekae_rag.evaluation.squad import normalise_answer
+from diekae_rag.progress import progress_bars
 
 __all__ = ["evaluate_reasoning", "labels_of", "likeliest_labels"]
 

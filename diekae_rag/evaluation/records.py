@@ -18,9 +18,9 @@ from diekae_rag.data.records import Record
 from diekae_rag.evaluation.arms import Arm
 from diekae_rag.evaluation.comparison import Scores, compare
 from diekae_rag.evaluation.costs import measure_costs, training_costs
-from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.evaluation.scoring import AnswerScore, batches_by_length, score_answers
 from diekae_rag.evaluation.squad import best_exact_match, best_f1
+from diekae_rag.progress import progress_bars
 from diekae_rag.prompting import start_tokens
 
 __all__ = ["answer_records", "evaluate_records", "sample_records"]

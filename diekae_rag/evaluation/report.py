@@ -19,8 +19,8 @@ from diekae_rag.evaluation.outcomes import (
     summarise,
     summarise_costs,
 )
-from diekae_rag.evaluation.progress import progress_bars
 from diekae_rag.index import Embedder
+from diekae_rag.progress import progress_bars
 
 __all__ = ["NUMBERS_OF_PASSAGES", "evaluate"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import time
 import zipfile
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.files import new_folder, set_aside, write_json
+from diekae_rag.files import STATES_FILE, new_folder, set_aside, write_json
 from diekae_rag.index.store import PassageStore
 
 __all__ = [
@@ -84,6 +85,17 @@ def write_index_folder(
         np.save(fresh / VECTORS, vectors, allow_pickle=False)
         digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
         write_json(fresh / MANIFEST, {**asdict(manifest), "files": digests})
+        _bring_along(folder / STATES_FILE, fresh)
+
+
+def _bring_along(states: Path, fresh: Path) -> None:
+    """The same file in another folder, so that whoever writes to it goes on doing so."""
+    if not states.exists():
+        return
+    try:
+        os.link(states, fresh / states.name)
+    except OSError:  # a file system without links
+        shutil.copy2(states, fresh / states.name)
 
 
 def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
@@ -209,7 +221,7 @@ def check_target(folder: Path) -> None:
         raise IndexFolderError(
             f"{folder} is not empty and is not a passage index; save to another folder."
         )
-    if strangers := sorted(names - {MANIFEST, PASSAGES, VECTORS}):
+    if strangers := sorted(names - {MANIFEST, PASSAGES, VECTORS, STATES_FILE}):
         raise IndexFolderError(
             f"{folder} also holds {strangers[0]!r}, which saving would delete; move it away first."
         )

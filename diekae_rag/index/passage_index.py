@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,16 @@ __all__ = ["PassageIndex"]
 PassageLike = Passage | str | Mapping[str, Any]
 
 
+class Follower(Protocol):
+    """What is kept in step with the passages of an index."""
+
+    def add(self, passages: Iterable[Passage], *, show_progress: bool = False) -> object:
+        """Takes passages in before the index does; what it raises keeps them out of both."""
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Forgets passages that the index has deleted."""
+
+
 class PassageIndex:
     """Passages, their metadata and their vectors, searched exactly.
 
@@ -63,6 +73,7 @@ class PassageIndex:
         self._embedder = as_embedder(embedder)
         self._contents = Contents(PassageStore(), np.zeros((0, 0), np.float32))
         self._probe: Probe | None = None
+        self._followers: list[Follower] = []
         self._lock = threading.RLock()
 
     @classmethod
@@ -146,6 +157,9 @@ class PassageIndex:
         with self._lock:
             is_first = not self._contents.vector_size
             check_size(vectors, self._contents.vector_size, self._embedder)
+            for follower in self._followers:
+                kept_now = [Passage(record.text, record.id) for record in records]
+                follower.add(kept_now, show_progress=show_progress)
             self._contents.replace(records, vectors)
             if is_first:
                 self._probe = Probe(last[0].text_to_embed, vectors[0])
@@ -162,7 +176,7 @@ class PassageIndex:
         """
         wanted = dict.fromkeys(as_ids(ids))
         with self._lock:
-            return self._contents.remove(self._contents.store.rows_of(wanted))
+            return self._remove(self._contents.store.rows_of(wanted))
 
     def delete_matching(self, filter: Filter) -> int:
         """Deletes the passages that a filter lets through; ``{}`` lets all through.
@@ -173,7 +187,20 @@ class PassageIndex:
         if filter is None:
             raise TypeError("delete_matching needs a filter; {} deletes everything.")
         with self._lock:
-            return self._contents.remove(self._contents.store.rows_matching(as_filter(filter)))
+            return self._remove(self._contents.store.rows_matching(as_filter(filter)))
+
+    def _remove(self, rows: list[int]) -> int:
+        ids = list(self._contents.store.ids(rows).values()) if self._followers else []
+        count = self._contents.remove(rows)
+        for follower in self._followers:
+            follower.remove(ids)
+        return count
+
+    def add_follower(self, follower: Follower) -> None:
+        """Tells ``follower`` from now on what is added and deleted."""
+        with self._lock:
+            if follower not in self._followers:
+                self._followers.append(follower)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Returns passages by id, in the order asked for; ids that are not there are left out."""

@@ -349,8 +349,9 @@ def test_injected_every_row_costs_question_and_answer(laid_out):
 
 
 def test_independent_passages_are_read_once_for_all_rows(laid_out, monkeypatch):
-    read, encode = [], laid_out.encode
-    monkeypatch.setattr(laid_out, "encode", lambda texts: read.append(len(texts)) or encode(texts))
+    reader = laid_out._reader
+    read, encode = [], reader.encode
+    monkeypatch.setattr(reader, "encode", lambda texts: read.append(len(texts)) or encode(texts))
 
     laid_out.generate("Who?", THREE, attribute=True, max_new_tokens=LENGTH)
 

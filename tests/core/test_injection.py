@@ -11,6 +11,9 @@ import torch
 from transformers import DynamicCache
 
 from diekae_rag import DiekaeModel, Encoders
+from diekae_rag.passages import Passage
+from diekae_rag.reading import read_knowledge
+from diekae_rag.requests import Request
 from diekae_rag.states import Knowledge, gather_knowledge
 
 EVERY_LAYOUT = list(
@@ -29,12 +32,15 @@ def plain(base):
 @pytest.fixture
 def knowledge(laid_out) -> Knowledge:
     """What one passage leaves, for a prompt of as many tokens as ``IDS``."""
-    return laid_out._knowledge([_Row([[5, 6, 7, 8]])])
+    return read(laid_out, [[5, 6, 7, 8]])
 
 
-class _Row:
-    def __init__(self, knowledge):
-        self.knowledge = knowledge
+def read(model, *rows) -> Knowledge:
+    """What some texts of each row leave, given as token ids."""
+    requests = [
+        Request("", False, [Passage(str(ids)) for ids in row], [], [], row, 0, 0, 0) for row in rows
+    ]
+    return read_knowledge(model._reader, None, requests)[0]
 
 
 def test_zero_deltas_leave_logits_bit_identical(base, laid_out, knowledge):
@@ -170,7 +176,7 @@ def test_a_call_after_detaching_is_refused(laid_out, knowledge):
 
 
 def test_a_batch_that_is_no_multiple_of_the_rows_is_refused(base, laid_out):
-    knowledge = laid_out._knowledge([_Row([[5, 6]]), _Row([[7]])])
+    knowledge = read(laid_out, [[5, 6]], [[7]])
 
     with (
         pytest.raises(RuntimeError, match="3 rows"),
@@ -210,7 +216,7 @@ def test_hooks_never_write_in_place(base, make_model, site):
     made.clear()
     given.clear()
 
-    with model.injection.call(model._knowledge([_Row([[5, 6]])]), torch.ones_like(IDS)):
+    with model.injection.call(read(model, [[5, 6]]), torch.ones_like(IDS)):
         plain(base)
 
     assert torch.equal(*made[0])
@@ -224,7 +230,7 @@ def test_a_delta_at_the_mlp_moves_the_layers_output_by_just_that(base, make_mode
     seen = []
     base.model.layers[layer].register_forward_hook(lambda _m, _a, output: seen.append(output))
     base.model.layers[layer].mlp.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
-    knowledge = model._knowledge([_Row([[5, 6]])])
+    knowledge = read(model, [[5, 6]])
     embeddings = base.get_input_embeddings()(IDS)
     with torch.no_grad():
         delta = model.encoders(
@@ -250,7 +256,7 @@ def test_only_the_slots_of_the_config_are_injected(base, make_model, positions):
     mask = torch.tensor([[0, 1, 0, 1]])  # a slot that is not the prompt's, and two beyond it
 
     plain(base)
-    with model.injection.call(model._knowledge([_Row([[5, 6]])]), mask):
+    with model.injection.call(read(model, [[5, 6]]), mask):
         plain(base)
 
     moved = (seen[1] - seen[0]).abs().sum(-1)[0] > 0
@@ -287,7 +293,7 @@ def test_a_cache_whose_whole_prompt_was_read_without_knowledge_is_refused(
     base, make_model, passage_attention
 ):
     model = make_model(positions="prompt", passage_attention=passage_attention)
-    knowledge = model._knowledge([_Row([[5, 6]])])
+    knowledge = read(model, [[5, 6]])
     cache = DynamicCache(config=base.config)
     base(input_ids=IDS, past_key_values=cache)
 
@@ -301,7 +307,7 @@ def test_a_cache_whose_whole_prompt_was_read_without_knowledge_is_refused(
 @pytest.mark.parametrize("passage_attention", ["joint", "independent"])
 def test_a_cache_out_of_step_is_refused(base, make_model, passage_attention):
     model = make_model(positions="all", passage_attention=passage_attention)
-    knowledge = model._knowledge([_Row([[5, 6]])])
+    knowledge = read(model, [[5, 6]])
     cache = DynamicCache(config=base.config)
     with model.injection.call(knowledge, torch.ones_like(IDS)):
         base(input_ids=IDS, past_key_values=cache)

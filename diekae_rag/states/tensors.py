@@ -32,6 +32,36 @@ class PassageStates:
     def __len__(self) -> int:
         return self.mask.shape[0]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that keys and values take."""
+        return self.keys.nbytes + self.values.nbytes
+
+    def apart(self) -> list[PassageStates]:
+        """Each text's by itself, unpadded; views of these."""
+        lengths = self.mask.sum(1).tolist()
+        return [self._part(number, length) for number, length in enumerate(lengths)]
+
+    def first(self, length: int) -> PassageStates:
+        """Of a single text, the first ``length`` tokens; a view."""
+        return self._part(0, length)
+
+    def detached(self) -> PassageStates:
+        """The same, holding no more memory than it needs."""
+        keys, values = (
+            part if part.untyped_storage().nbytes() == part.nbytes else part.clone()
+            for part in (self.keys, self.values)
+        )
+        return PassageStates(keys, values, self.mask.clone())
+
+    def _part(self, number: int, length: int) -> PassageStates:
+        one = slice(number, number + 1)
+        return PassageStates(
+            self.keys[:, one, :, :length],
+            self.values[:, one, :, :length],
+            self.mask[one, :length],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
@@ -116,3 +146,39 @@ def gather_knowledge(
     return Knowledge(
         pick(states.keys), pick(states.values), mask, torch.tensor(list(starts), device=device)
     )
+
+
+def join_states(rows: Sequence[Sequence[PassageStates]], starts: Sequence[int]) -> Knowledge:
+    """As ``gather_knowledge``, of states that lie apart; without gradient.
+
+    Args:
+        rows: For each row the states of what it reads, each of a single text and unpadded; in one
+            row at least there is one.
+        starts: For each row, the position of its first prompt token.
+
+    Example:
+        >>> states = PassageStates(*torch.ones(2, 1, 1, 1, 3, 4), torch.ones(1, 3).bool())
+        >>> join_states([[states, states], []], [8, 8]).mask.sum(1)
+        tensor([6, 0])
+    """
+    lengths = [sum(states.mask.shape[1] for states in row) for row in rows]
+    like = next(states for row in rows for states in row)
+    at = torch.arange(max(lengths), device=like.mask.device)
+    mask = at < torch.tensor(lengths, device=at.device)[:, None]
+    first = torch.tensor(list(starts), device=at.device)
+    if len(rows) == 1:
+        keys, values = (
+            torch.cat([getattr(states, kind) for states in rows[0]], 3)
+            for kind in ("keys", "values")
+        )
+        return Knowledge(keys, values, mask, first)
+    num_blocks, _, heads, _, head_dim = like.keys.shape
+    shape = (num_blocks, len(rows), heads, len(at), head_dim)
+    keys, values = like.keys.new_zeros(shape), like.values.new_zeros(shape)
+    for number, row in enumerate(rows):
+        end = 0
+        for states in row:
+            here = slice(end, end := end + states.mask.shape[1])
+            keys[:, number, :, here] = states.keys[:, 0]
+            values[:, number, :, here] = states.values[:, 0]
+    return Knowledge(keys, values, mask, first)

@@ -1,4 +1,4 @@
-"""How far an evaluation is, on stderr."""
+"""How far long work is, on stderr."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""What a prompt may attend to: passages read by the encoders, or read before and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from diekae_rag.encoders import Encoders
+from diekae_rag.families import input_embeddings
+from diekae_rag.prompting import start_tokens
+from diekae_rag.requests import Request, cut_passages
+from diekae_rag.states.fingerprint import fingerprint
+from diekae_rag.states.kept import KeptStates
+from diekae_rag.states.tensors import Knowledge, PassageStates, join_states
+
+__all__ = ["PassageReader", "read_knowledge"]
+
+
+class PassageReader:
+    """Encoders, with the embeddings and the tokenizer of the base model that they read with.
+
+    Args:
+        base: The base model; nothing of it but its embeddings runs.
+        encoders: The encoders.
+        tokenizer: The base model's.
+    """
+
+    def __init__(
+        self, base: PreTrainedModel, encoders: Encoders, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self.encoders, self._embed, self.tokenizer = encoders, input_embeddings(base), tokenizer
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells what is read with from all else that would read otherwise."""
+        return fingerprint(self.encoders, self._embed.weight)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """What encoders read of each passage by itself: as worded, and cut where it is too long."""
+        config, start = self.encoders.config, start_tokens(self.tokenizer)
+        rows: list[list[int]] = []
+        for first in range(0, len(texts), config.max_passages):
+            some = texts[first : first + config.max_passages]
+            rows += [start + row for row in cut_passages(some, self.tokenizer, config)]
+        return rows
+
+    def encode(
+        self, texts: Sequence[Sequence[int]], after: PassageStates | None = None
+    ) -> PassageStates:
+        """The encoders' states of tokenized passages, each read alone.
+
+        Args:
+            texts: The token ids of each.
+            after: The states of what comes before the only text; it is read on from there.
+        """
+        longest = max(map(len, texts), default=0)
+        ids = torch.tensor([[*text] + [0] * (longest - len(text)) for text in texts])
+        mask = torch.tensor([[t < len(text) for t in range(longest)] for text in texts])
+        shape = (len(texts), longest)
+        weight = self._embed.weight
+        embeddings = self._embed(ids.view(shape).long().to(weight.device))
+        device, dtype = self.encoders.device, self.encoders.dtype
+        return self.encoders.encode_passages(
+            embeddings.to(device, dtype), mask.view(shape).bool().to(device), after=after
+        )
+
+
+def read_knowledge(
+    reader: PassageReader, kept: KeptStates | None, requests: Sequence[Request]
+) -> tuple[Knowledge, list[int]]:
+    """What each row may attend to; the same text is read once for all rows, if at all.
+
+    Args:
+        reader: Who reads.
+        kept: What was read before.
+        requests: A row each; one at least has knowledge.
+
+    Returns:
+        It, and for each row how many of its knowledge tokens were not read again.
+    """
+    config = reader.encoders.config
+    is_joint = config.passage_attention == "joint"
+    texts: dict[tuple[int, ...], str | None] = {}
+    for request in requests:
+        for number, text in enumerate(map(tuple, request.knowledge)):
+            texts[text] = None if is_joint else request.passages[number].text
+    if kept is None:
+        states, reused = reader.encode(list(texts)).apart(), [0] * len(texts)
+    else:
+        states, reused = kept.read(list(texts), list(texts.values()))
+    by_text = dict(zip(texts, zip(states, reused, strict=True), strict=True))
+    rows = [[by_text[tuple(text)] for text in request.knowledge] for request in requests]
+    start = len(start_tokens(reader.tokenizer))
+    starts = [
+        sum(map(len, request.knowledge)) if is_joint else config.max_passage_tokens
+        for request in requests
+    ]
+    knowledge = join_states([[states for states, _ in row] for row in rows], starts)
+    return knowledge, [sum(max(0, count - start) for _, count in row) for row in rows]

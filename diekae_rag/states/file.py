@@ -1,0 +1,327 @@
+"""States of passages in one file: appended to, mapped into memory, checked when first read."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+from torch import Tensor
+
+from diekae_rag.files import new_file
+from diekae_rag.states.coding import StateCode
+from diekae_rag.states.records import (
+    HEAD_BYTES,
+    RECORD_BYTES,
+    Kind,
+    Record,
+    StatesError,
+    digest,
+    head,
+    said_in,
+)
+from diekae_rag.states.scanning import padded, scan
+from diekae_rag.warning import warn
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["StateFile", "StatesError", "Stored"]
+
+
+class Stored(NamedTuple):
+    """A passage to be kept.
+
+    Args:
+        passage: Its id.
+        text: Its text.
+        ids: The tokens that the encoders read of it.
+        states: Keys and values, ``[2, N, H, K, d]``.
+    """
+
+    passage: str
+    text: str
+    ids: Sequence[int]
+    states: Tensor
+
+
+class StateFile:
+    """The states of many passages, found by their text.
+
+    Several processes may share a file: whoever writes waits for the others, and sees what they
+    wrote. What a crash left unfinished is cut off by the next who writes; what is damaged is never
+    given out, and is written anew when the passage is added again.
+
+    Args:
+        path: The file; made where there is none.
+        fingerprint: Of the encoders whose states these are.
+        code: How they are written.
+
+    Raises:
+        StatesError: It is no such file, one of other encoders, or of another precision.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, code: StateCode) -> None:
+        self.path, self.code = path, code
+        self._said: dict[str, str | int] = {"encoders": fingerprint, **asdict(code)}
+        self._lock = RLock()
+        if not path.exists():
+            with new_file(path) as temporary:
+                temporary.write_bytes(head(self._said))
+        self._open()
+
+    def _open(self) -> None:
+        """Reads the file from its beginning."""
+        self._file = self.path.open("rb")
+        _check_said(said_in(self._file.read(HEAD_BYTES), str(self.path)), self._said, self.path)
+        self._texts: dict[bytes, tuple[int, Record]] = {}
+        self._passages: dict[bytes, bytes] = {}
+        self._uses: Counter[bytes] = Counter()
+        self._checked: set[int] = set()
+        self._map = mmap.mmap(-1, 1)
+        self._end = HEAD_BYTES
+        self._read_on()
+
+    def __len__(self) -> int:
+        """How many passages have states here."""
+        return len(self._passages)
+
+    @property
+    def num_bytes(self) -> int:
+        """How large the file is."""
+        return self._end
+
+    @property
+    def live_bytes(self) -> int:
+        """How much of it belongs to passages that are there."""
+        with self._lock:
+            return HEAD_BYTES + sum(
+                record.whole_bytes for text, (_, record) in self._texts.items() if self._uses[text]
+            )
+
+    def has(self, passage: str, text: str) -> bool:
+        """Whether a passage with this id and this text has states here, as far as was read."""
+        own = digest(text)
+        return self._passages.get(digest(passage)) == own and own in self._texts
+
+    def find(self, text: str, ids: Sequence[int]) -> Tensor | None:
+        """The states of a text that encoders read as these tokens, ``[2, N, H, K, d]``.
+
+        ``None`` where there are none. A view of the file, but for ``"int8"``; not to be written to.
+        """
+        with self._lock:
+            found = self._texts.get(digest(text))
+            if found is None:
+                return None
+            at, record = found
+            payload = memoryview(self._map)[at + RECORD_BYTES :][: record.payload_bytes]
+            if at not in self._checked:
+                if zlib.crc32(payload) != record.payload_crc:
+                    del self._texts[digest(text)]
+                    warn(
+                        f"the states of a passage in {self.path} are damaged and are not used; "
+                        "add the passage again to mend it."
+                    )
+                    return None
+                self._checked.add(at)
+            count = record.num_tokens
+            if payload[: 4 * count] != array("i", ids).tobytes():
+                return None  # the tokenizer or the longest passage is another
+            return self.code.unpack(payload[padded(4 * count) :], count)
+
+    def append(self, items: Iterable[Stored]) -> None:
+        """Writes passages; one whose id is there takes its place. They are on disk afterwards.
+
+        Raises:
+            StatesError: The disk is full; what was written before stays, the rest is not there.
+        """
+        with self._writing() as file:
+            for item in items:
+                passage, text = digest(item.passage), digest(item.text)
+                if self._passages.get(passage) == text and text in self._texts:
+                    continue
+                if text in self._texts:
+                    self._write(file, Record(Kind.same, 0, passage, text))
+                    continue
+                ids = array("i", item.ids).tobytes()
+                payload = ids.ljust(padded(len(ids)), b"\0") + self.code.pack(item.states)
+                record = Record(
+                    Kind.states, len(item.ids), passage, text, len(payload), zlib.crc32(payload)
+                )
+                self._write(file, record, payload)
+
+    def remove(self, passages: Iterable[str]) -> None:
+        """Forgets passages by id; those that are not there are ignored.
+
+        Raises:
+            StatesError: The disk is full.
+        """
+        with self._writing() as file:
+            for passage in dict.fromkeys(map(digest, passages)):
+                if passage in self._passages:
+                    self._write(file, Record(Kind.gone, 0, passage, self._passages[passage]))
+
+    def keep_only(self, passages: set[str]) -> None:
+        """Forgets every passage whose id is not among these."""
+        kept = set(map(digest, passages))
+        with self._writing() as file:
+            for passage, text in list(self._passages.items()):
+                if passage not in kept:
+                    self._write(file, Record(Kind.gone, 0, passage, text))
+
+    def refresh(self) -> None:
+        """Reads what other processes have written since."""
+        with self._lock:
+            try:
+                is_same = os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+            except OSError:
+                return  # the folder is being replaced, or is gone: what was read stays
+            if not is_same:
+                self._file.close()
+                self._open()
+            elif os.fstat(self._file.fileno()).st_size > self._end:
+                self._read_on()
+
+    def compact(self) -> None:
+        """Writes the file anew without what was forgotten."""
+        with (
+            self._writing(),
+            new_file(self.path) as temporary,
+            temporary.open("wb") as fresh,
+        ):
+            fresh.write(head(self._said))
+            written: set[bytes] = set()
+            for passage, text in self._passages.items():
+                if text not in self._texts:
+                    continue
+                at, record = self._texts[text]
+                if text in written:
+                    fresh.write(Record(Kind.same, 0, passage, text).to_bytes())
+                    continue
+                written.add(text)
+                own = Record(
+                    Kind.states,
+                    record.num_tokens,
+                    passage,
+                    text,
+                    record.payload_bytes,
+                    record.payload_crc,
+                )
+                fresh.write(own.to_bytes())
+                fresh.write(self._map[at + RECORD_BYTES : at + record.whole_bytes])
+        self.refresh()
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """The file, to be appended to by nobody else meanwhile; what was written is read after."""
+        if fcntl is None:
+            raise StatesError(
+                "this system has no file locks, which a file of states needs; keep states in "
+                "memory: keep_states() without a path."
+            )
+        with self._lock:
+            file = self._locked()
+            try:
+                self.refresh()
+                if (size := os.fstat(file).st_size) > self._end:
+                    warn(
+                        f"{self.path} ends in {size - self._end} bytes of a passage whose writing "
+                        "was interrupted; they are cut off."
+                    )
+                    os.ftruncate(file, self._end)
+                os.lseek(file, self._end, os.SEEK_SET)
+                yield file
+                os.fsync(file)
+            finally:
+                os.close(file)
+                self._remap()
+
+    def _locked(self) -> int:
+        """The file as it is at ``path`` now, locked; a folder that is being replaced is awaited."""
+        for wait in (0.0, *[0.05] * 40):
+            time.sleep(wait)
+            try:
+                file = os.open(self.path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), self.path.stat()):
+                    return file
+            os.close(file)
+        raise StatesError(f"{self.path} is gone; open it anew: model.keep_states(path).")
+
+    def _write(self, file: int, record: Record, payload: bytes = b"") -> None:
+        raw = memoryview((record.to_bytes() + payload).ljust(record.whole_bytes, b"\0"))
+        try:
+            while raw:
+                raw = raw[os.write(file, raw) :]
+        except BaseException as error:
+            os.ftruncate(file, self._end)
+            os.lseek(file, self._end, os.SEEK_SET)
+            if isinstance(error, OSError):
+                raise StatesError(
+                    f"{self.path} cannot be written ({error.strerror}); what was kept before is "
+                    "there. Make room and add the rest again."
+                ) from error
+            raise
+        self._take(self._end, record)
+        self._end += record.whole_bytes
+
+    def _read_on(self) -> None:
+        self._remap()
+        lost = 0
+        for at, record in scan(self._map, self._end, self.code):
+            lost += at - self._end
+            self._take(at, record)
+            self._end = at + record.whole_bytes
+        if lost:
+            warn(
+                f"{self.path} is damaged: {lost} bytes between passages cannot be read. The states "
+                "of those passages are not used; add them again to mend it."
+            )
+
+    def _remap(self) -> None:
+        """Maps the file as long as it is; views of an older map stay good."""
+        size = os.fstat(self._file.fileno()).st_size
+        if size != len(self._map):  # copied on write, so that torch need not warn
+            self._map = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_COPY)
+
+    def _take(self, at: int, record: Record) -> None:
+        """Takes one record into account."""
+        if (before := self._passages.pop(record.passage, None)) is not None:
+            self._uses[before] -= 1
+            if not self._uses[before]:
+                self._texts.pop(before, None)
+        if record.kind is Kind.states:
+            self._texts[record.text] = (at, record)
+        if record.kind is not Kind.gone:
+            self._passages[record.passage] = record.text
+            self._uses[record.text] += 1
+
+
+def _check_said(said: dict[str, str | int], ours: dict[str, str | int], path: Path) -> None:
+    if said == ours:
+        return
+    if said.get("encoders") != ours["encoders"]:
+        raise StatesError(
+            f"{path} holds states of the encoders {said.get('encoders')}, and these are "
+            f"{ours['encoders']}: trained on, or others. Keep theirs anew: diekae states "
+            f"{path.parent} --rebuild"
+        )
+    raise StatesError(
+        f"{path} holds states as {said.get('dtype')}, and {ours['dtype']} was asked for; open it "
+        f"with dtype={said.get('dtype')!r}, or keep them anew: diekae states {path.parent} "
+        f"--rebuild --dtype {ours['dtype']}"
+    )
