@@ -156,6 +156,8 @@ class Encoders(PreTrainedModel):
         """
         seen = knowledge.mask[:, None, :].expand(-1, mask.shape[1], -1)
         full = torch.cat([seen, mask], 2)[:, None]
+        count = knowledge.mask.shape[1]
+        is_roomy = not torch.is_grad_enabled() and mask.shape[2] <= knowledge.room
         # Apart at once: taken out block by block, each would get a gradient as large as all.
         known = list(zip(knowledge.keys.unbind(0), knowledge.values.unbind(0), strict=True))
         hidden, rotary = self._begin(embeddings, positions)
@@ -164,10 +166,11 @@ class Encoders(PreTrainedModel):
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
                 if cache is not None:
                     keys, values = cache.update(keys, values, first_layer + n)
-                before = known[n]
+                if is_roomy:
+                    return _behind(known[n][0], count, keys), _behind(known[n][1], count, values)
                 return (
-                    torch.cat([before[0].to(keys), keys], 2),
-                    torch.cat([before[1].to(values), values], 2),
+                    torch.cat([known[n][0][:, :, :count].to(keys), keys], 2),
+                    torch.cat([known[n][1][:, :, :count].to(values), values], 2),
                 )
 
             hidden = block.run(hidden, rotary, full, remember)
@@ -254,6 +257,13 @@ class Encoders(PreTrainedModel):
             held = [(weight.detach(), weight._version) for weight in weights]
             self._stacked = held, self.stack()
         return self._stacked[1]
+
+
+def _behind(known: Tensor, count: int, fresh: Tensor) -> Tensor:
+    """``count`` positions that are known and then the fresh ones, written into the room there."""
+    end = count + fresh.shape[2]
+    known[:, :, count:end] = fresh
+    return known[:, :, :end]
 
 
 AutoConfig.register("diekae", DiekaeConfig, exist_ok=True)

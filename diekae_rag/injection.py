@@ -186,6 +186,8 @@ class Injection:
         mask, positions, width = _visibility(
             prompt_mask, call.expanded.starts, start, length, _capacity(cache)
         )
+        if not torch.is_grad_enabled():
+            call.expanded = call.expanded.with_room(mask.shape[2])
         device = self.encoders.device
         deltas = self.encoders(
             embeddings[:, :length].detach().to(device, self.encoders.dtype),

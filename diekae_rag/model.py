@@ -44,6 +44,7 @@ from diekae_rag.streaming import AnswerStream
 
 __all__ = ["DiekaeModel", "PassagesLike"]
 
+_ROOM = 32  # new tokens for which encoders need not move what they have read
 PassagesLike = Iterable[Passage | str | Mapping[str, Any]]
 
 
@@ -394,7 +395,8 @@ class DiekaeModel:
             if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
                 yield [0] * len(requests)
                 return
-            knowledge, reused = read_knowledge(self._reader, self.states, requests)
+            room = prompt_mask.shape[1] + _ROOM
+            knowledge, reused = read_knowledge(self._reader, self.states, requests, room)
             with self.injection.call(knowledge, prompt_mask.to(self.device)):
                 yield reused
 

@@ -68,7 +68,7 @@ class PassageReader:
 
 
 def read_knowledge(
-    reader: PassageReader, kept: KeptStates | None, requests: Sequence[Request]
+    reader: PassageReader, kept: KeptStates | None, requests: Sequence[Request], room: int = 0
 ) -> tuple[Knowledge, list[int]]:
     """What each row may attend to; the same text is read once for all rows, if at all.
 
@@ -76,6 +76,7 @@ def read_knowledge(
         reader: Who reads.
         kept: What was read before.
         requests: A row each; one at least has knowledge.
+        room: How many positions to leave free behind it.
 
     Returns:
         It, and for each row how many of its knowledge tokens were not read again.
@@ -97,5 +98,5 @@ def read_knowledge(
         sum(map(len, request.knowledge)) if is_joint else config.max_passage_tokens
         for request in requests
     ]
-    knowledge = join_states([[states for states, _ in row] for row in rows], starts)
+    knowledge = join_states([[states for states, _ in row] for row in rows], starts, room)
     return knowledge, [sum(max(0, count - start) for _, count in row) for row in rows]

@@ -7,10 +7,11 @@ head size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 __all__ = ["Knowledge", "PassageStates", "gather_knowledge"]
 
@@ -67,9 +68,12 @@ class PassageStates:
 class Knowledge:
     """What each row of a batch may attend to.
 
+    Behind the ``K`` positions there may be ``R`` more, free for what is read after the knowledge:
+    it is written there, so that all can be attended to without being copied together.
+
     Args:
-        keys: ``[N, B, H, K, d]``.
-        values: ``[N, B, H, K, d]``.
+        keys: ``[N, B, H, K + R, d]``.
+        values: ``[N, B, H, K + R, d]``.
         mask: ``[B, K]`` bool; a row without knowledge is false throughout.
         starts: ``[B]`` long, the position of each row's first prompt token.
     """
@@ -83,6 +87,18 @@ class Knowledge:
     def is_present(self) -> Tensor:
         """``[B]`` bool, true for rows that have anything to read."""
         return self.mask.any(1)
+
+    @property
+    def room(self) -> int:
+        """R."""
+        return self.keys.shape[3] - self.mask.shape[1]
+
+    def with_room(self, room: int) -> Knowledge:
+        """The same with at least so many positions free; twice as many where they must be made."""
+        if room <= self.room:
+            return self
+        more = [0, 0, 0, 2 * room - self.room]
+        return replace(self, keys=pad(self.keys, more), values=pad(self.values, more))
 
     def expand(self, batch_size: int) -> Knowledge:
         """Repeats each row for its beams or its several answers.
@@ -148,13 +164,16 @@ def gather_knowledge(
     )
 
 
-def join_states(rows: Sequence[Sequence[PassageStates]], starts: Sequence[int]) -> Knowledge:
+def join_states(
+    rows: Sequence[Sequence[PassageStates]], starts: Sequence[int], room: int = 0
+) -> Knowledge:
     """As ``gather_knowledge``, of states that lie apart; without gradient.
 
     Args:
         rows: For each row the states of what it reads, each of a single text and unpadded; in one
             row at least there is one.
         starts: For each row, the position of its first prompt token.
+        room: How many positions to leave free behind them.
 
     Example:
         >>> states = PassageStates(*torch.ones(2, 1, 1, 1, 3, 4), torch.ones(1, 3).bool())
@@ -164,21 +183,17 @@ def join_states(rows: Sequence[Sequence[PassageStates]], starts: Sequence[int]) 
     lengths = [sum(states.mask.shape[1] for states in row) for row in rows]
     like = next(states for row in rows for states in row)
     at = torch.arange(max(lengths), device=like.mask.device)
-    mask = at < torch.tensor(lengths, device=at.device)[:, None]
-    first = torch.tensor(list(starts), device=at.device)
-    if len(rows) == 1:
-        keys, values = (
-            torch.cat([getattr(states, kind) for states in rows[0]], 3)
-            for kind in ("keys", "values")
-        )
-        return Knowledge(keys, values, mask, first)
     num_blocks, _, heads, _, head_dim = like.keys.shape
-    shape = (num_blocks, len(rows), heads, len(at), head_dim)
-    keys, values = like.keys.new_zeros(shape), like.values.new_zeros(shape)
+    shape = (num_blocks, len(rows), heads, len(at) + room, head_dim)
+    keys, values = like.keys.new_empty(shape), like.values.new_empty(shape)
     for number, row in enumerate(rows):
         end = 0
         for states in row:
             here = slice(end, end := end + states.mask.shape[1])
             keys[:, number, :, here] = states.keys[:, 0]
             values[:, number, :, here] = states.values[:, 0]
-    return Knowledge(keys, values, mask, first)
+        # Masked, but a number that is none would get through the mask.
+        keys[:, number, :, end:] = 0
+        values[:, number, :, end:] = 0
+    mask = at < torch.tensor(lengths, device=at.device)[:, None]
+    return Knowledge(keys, values, mask, torch.tensor(list(starts), device=at.device))
