@@ -321,7 +321,7 @@ class DiekaeModel:
             path: A file, or the folder of an index, where ``add`` and ``follow`` keep passages for
                 good; without one, they are kept in memory.
             dtype: How the file is written: ``"float32"``, ``"bfloat16"``, ``"float16"`` or
-                ``"int8"``; by default in the encoders' own precision, without any loss.
+                ``"int8"``; by default as it is, or in the encoders' own precision: no loss.
             max_bytes: Most bytes to keep in memory.
 
         Raises:

@@ -15,6 +15,7 @@ from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
 from diekae_rag.cli.evaluating import evaluate
 from diekae_rag.cli.fetching import fetch
+from diekae_rag.cli.keeping import states
 from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
 from diekae_rag.cli.training import train
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(demo_app, name="demo")
 app.command()(index)
 app.command()(ask)
+app.command()(states)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command("data")(fetch)

@@ -20,6 +20,7 @@ from diekae_rag.cli.options import AsJson, K, ModelName, ModeName
 if TYPE_CHECKING:
     from diekae_rag.answers import Answer
     from diekae_rag.index import SkippedFile
+    from diekae_rag.model import DiekaeModel
     from diekae_rag.passages import Passage
 
 __all__ = ["ask", "index"]
@@ -118,6 +119,7 @@ def ask(
     from diekae_rag.model import DiekaeModel
 
     loaded = DiekaeModel.from_pretrained(model)
+    _use_states(loaded, index)
     passages: list[Passage] = []
     if mode is not ModeName.none:
         opened.embedder.embed([question])  # loads it: the times told are those of a warm search
@@ -138,6 +140,19 @@ def ask(
     if show_passages or attribute:
         show(Group(*(_panel(number, each) for number, each in enumerate(answer.sources, start=1))))
     note("cost", _cost(answer), "dim")
+
+
+def _use_states(model: DiekaeModel, index: Path) -> None:
+    """What `diekae states` kept; of other encoders it is not used, and that is said."""
+    from diekae_rag.errors import DiekaeError
+    from diekae_rag.files import STATES_FILE
+
+    if not (index / STATES_FILE).exists():
+        return
+    try:
+        model.keep_states(index)
+    except DiekaeError as error:
+        note("states", f"not used: {error}")
 
 
 def _report_skipped(folder: Path, skipped: Sequence[SkippedFile]) -> None:
@@ -168,11 +183,16 @@ def _panel(number: int, source: dict[str, Any]) -> Panel:
     return Panel(Text(readable(source["text"])), title=Text("  ".join(parts)))
 
 
+def _from_kept(tokens: int) -> str:
+    return f"{tokens} of them read once, when they were kept; " if tokens else ""
+
+
 def _cost(answer: Answer) -> str:
     usage = answer.usage
     cost = (
         f"{usage.prompt_tokens} tokens read by the base model, "
         f"{usage.knowledge_tokens_kept_out} kept out of its prompt; "
+        f"{_from_kept(usage.knowledge_tokens_from_kept_states)}"
         f"first token after {usage.seconds_to_first_token * 1000:.0f} ms."
     )
     if answer.attribution is None:

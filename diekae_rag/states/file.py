@@ -37,7 +37,20 @@ try:
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["StateFile", "StatesError", "Stored"]
+__all__ = ["StateFile", "StatesError", "Stored", "dtype_of"]
+
+
+def dtype_of(path: Path) -> str | None:
+    """In which precision a file is written; ``None`` where there is none.
+
+    Raises:
+        StatesError: It is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return str(said_in(file.read(HEAD_BYTES), str(path))["dtype"])
+    except FileNotFoundError:
+        return None
 
 
 class Stored(NamedTuple):

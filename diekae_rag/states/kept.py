@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,7 +15,7 @@ from diekae_rag.files import STATES_FILE
 from diekae_rag.passages import Passage
 from diekae_rag.progress import progress_bars
 from diekae_rag.states.coding import StateCode, StateDtype
-from diekae_rag.states.file import StateFile, StatesError, Stored
+from diekae_rag.states.file import StateFile, StatesError, Stored, dtype_of
 from diekae_rag.states.tensors import PassageStates
 
 if TYPE_CHECKING:
@@ -130,16 +130,20 @@ class KeptStates:
         if file.num_bytes > 2 * file.live_bytes + (1 << 20):
             file.compact()
 
-    def follow(self, index: PassageIndex, *, show_progress: bool = False) -> None:
+    def follow(self, index: PassageIndex, *, show_progress: bool = False) -> int:
         """Brings the file in step with an index, and keeps it so from now on.
+
+        Returns:
+            How many passages were read or renamed.
 
         Raises:
             StatesError: There is no file, or it cannot be written.
         """
         file, passages = self._of_file(), list(index)
         file.keep_only({passage.id for passage in passages})
-        self.add(passages, show_progress=show_progress)
+        num_new = self.add(passages, show_progress=show_progress)
         index.add_follower(self)
+        return num_new
 
     def _find(self, ids: tuple[int, ...], text: str | None) -> PassageStates | None:
         with self._lock:
@@ -227,14 +231,14 @@ def open_states(
             "these encoders read passages jointly, so that a passage's states depend on those "
             "before it and cannot be kept one by one; keep them in memory: keep_states()."
         )
-    own: StateDtype = str(encoders.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    path = path / STATES_FILE if path.is_dir() else path
+    chosen: Any = dtype or dtype_of(path) or str(encoders.dtype).removeprefix("torch.")
     code = StateCode(
         config.num_hidden_layers,
         config.num_bodies * config.num_attention_heads,
         config.hidden_size // config.num_attention_heads,
-        dtype or own,
+        chosen,
     )
-    path = path / STATES_FILE if path.is_dir() else path
     return KeptStates(reader, StateFile(path, reader.fingerprint, code), max_bytes)
 
 
