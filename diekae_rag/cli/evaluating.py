@@ -42,11 +42,15 @@ class ArmName(StrEnum):
     none = "none"
     stuff = "stuff"
     inject = "inject"
+    inject_int8 = "inject_int8"
     inject_distilled = "inject_distilled"
     inject_warmup = "inject_warmup"
     combine = "combine"
     lora = "lora"
     full = "full"
+
+
+_ON_REQUEST = (ArmName.inject_int8, ArmName.lora, ArmName.full)
 
 
 @reports_mistakes
@@ -108,7 +112,7 @@ def evaluate(
     wanted = [
         name.value
         for name in asked or ArmName
-        if asked or name.value not in ("lora", "full") or context.params[name.value]
+        if asked or name not in _ON_REQUEST or context.params.get(name.value)
     ]
     arms = _load_arms(model, wanted, lora, full, is_asked=bool(arm))
     if data:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from diekae_rag.answers import Mode
 from diekae_rag.evaluation.tuned import load_full, load_lora
+from diekae_rag.files import STATES_FILE
 from diekae_rag.locations import locate
 from diekae_rag.model import DiekaeModel
+from diekae_rag.states.kept import KeptStates
 
 __all__ = ["ARMS", "Arm", "load_arms", "stage_folder"]
 
@@ -21,6 +25,7 @@ ARMS: dict[str, Mode] = {
     "none": "none",
     "stuff": "stuff",
     "inject": "inject",
+    "inject_int8": "inject",
     "inject_distilled": "inject",
     "inject_warmup": "inject",
     "combine": "combine",
@@ -28,9 +33,11 @@ ARMS: dict[str, Mode] = {
     "full": "stuff",
 }
 """Every arm, and the mode it answers in. ``inject_distilled`` and ``inject_warmup`` have encoders
-as those stages left them; ``lora`` and ``full`` have another base model, trained to read what is
+as those stages left them; ``inject_int8`` keeps what it reads in a file of that precision, and
+answers from there; ``lora`` and ``full`` have another base model, trained to read what is
 stuffed."""
 
+_USUAL = tuple(name for name in ARMS if name != "inject_int8")
 _STAGES = {"inject_distilled": ("distill", "differences"), "inject_warmup": ("warmup",)}
 
 
@@ -44,6 +51,7 @@ class Arm:
         mode: Which way the passages go.
         trainable_weights: How many numbers were trained for it.
         folder: Where they were saved, and maybe what training them cost.
+        states: Where it keeps what it reads, if it does.
     """
 
     name: str
@@ -51,6 +59,7 @@ class Arm:
     mode: Mode
     trainable_weights: int = 0
     folder: Path | None = None
+    states: KeptStates | None = None
 
 
 def stage_folder(name_or_path: str, arm: str) -> Path | None:
@@ -73,7 +82,7 @@ def stage_folder(name_or_path: str, arm: str) -> Path | None:
 
 def load_arms(
     name_or_path: str = "demo",
-    names: Sequence[str] = tuple(ARMS),
+    names: Sequence[str] = _USUAL,
     *,
     lora: str | os.PathLike[str] | None = None,
     full: str | os.PathLike[str] | None = None,
@@ -86,7 +95,7 @@ def load_arms(
 
     Args:
         name_or_path: As for ``DiekaeModel.from_pretrained``.
-        names: Which arms, of ``ARMS``.
+        names: Which arms, of ``ARMS``; by default all but ``inject_int8``.
         lora: A folder of adapters for the base model, saved by PEFT.
         full: A folder with the base model's weights after training all of them.
         **base_options: Given to ``AutoModelForCausalLM.from_pretrained`` (``dtype``,
@@ -124,6 +133,10 @@ def load_arms(
         if name in _STAGES:
             if found := stage_folder(name_or_path, name):
                 arms.append(Arm(name, around(new_base(), found), mode, encoders, found))
+        elif name == "inject_int8":
+            quantized = around(new_base())
+            kept = quantized.keep_states(_new_file(quantized), dtype="int8", max_bytes=0)
+            arms.append(Arm(name, quantized, mode, encoders, place.folder, kept))
         elif name == "lora":
             if lora is not None:
                 base, count = load_lora(Path(lora), new_base())
@@ -137,3 +150,10 @@ def load_arms(
         else:
             arms.append(Arm(name, model, mode))
     return arms
+
+
+def _new_file(model: DiekaeModel) -> Path:
+    """A place for a file that is gone with the model."""
+    folder = tempfile.TemporaryDirectory()
+    weakref.finalize(model, folder.cleanup)
+    return Path(folder.name) / STATES_FILE

@@ -55,6 +55,8 @@ def answer_cases(
     outcomes: list[Outcome] = []
     for start in range(0, len(cases), BATCH_SIZE):
         batch = cases[start : start + BATCH_SIZE]
+        if arm.states is not None:
+            arm.states.add(passage for case in batch for passage in case.passages)
         answers = arm.model.generate(
             [case.question.text for case in batch],
             [case.passages for case in batch],

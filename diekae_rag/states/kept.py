@@ -100,7 +100,8 @@ class KeptStates:
         self._check_encoders()
         file = self._of_file()
         file.refresh()
-        new = [p for p in passages if not p.is_blank and not file.has(p.id, p.text)]
+        every = {passage.id: passage for passage in passages if not passage.is_blank}
+        new = [p for p in every.values() if not file.has(p.id, p.text)]
         rows = self._reader.tokenize([passage.text for passage in new])
         order = sorted(range(len(new)), key=lambda number: len(rows[number]))
         with progress_bars(show_progress) as progress:

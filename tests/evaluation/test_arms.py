@@ -1,3 +1,4 @@
+import gc
 import shutil
 
 import pytest
@@ -5,8 +6,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from diekae_rag.demo.worlds import Question
 from diekae_rag.evaluation import load_arms
 from diekae_rag.evaluation.arms import stage_folder
+from diekae_rag.evaluation.cases import Case
+from diekae_rag.evaluation.outcomes import answer_cases
+from diekae_rag.passages import Passage
 
 SHARED = {
     "sharing": "shared",
@@ -122,3 +127,20 @@ def test_options_reach_every_base_model(weights):
         dtype=torch.bfloat16,
     )
     assert {arm.model.base.dtype for arm in arms} == {torch.bfloat16}
+
+
+def test_an_arm_answers_from_states_in_int8(weights):
+    plain, arm = load_arms(str(weights / "encoders"), ["inject", "inject_int8"])
+    passage = Passage(PASSAGES[0])
+    case = Case(Question(PROMPT, "Turin", "lives in", 0), [passage])
+
+    (outcome,) = answer_cases(arm, [case])
+
+    usage = outcome.answer.usage
+    assert usage.knowledge_tokens_from_kept_states == usage.knowledge_tokens > 0
+    assert arm.states.file.code.dtype == "int8"
+    assert plain.model.states is None
+    folder = arm.states.file.path.parent
+    del arm, outcome
+    gc.collect()
+    assert not folder.exists()
