@@ -137,8 +137,6 @@ def test_it_does_not_claim_to_call_tools(chat):
     assert ChatDiekae.bind_tools is BaseChatModel.bind_tools
     with pytest.raises(NotImplementedError):
         chat.bind_tools([])
-    with pytest.raises(NotImplementedError):
-        chat.with_structured_output({"title": "Town", "type": "object", "properties": {}})
 
 
 def test_tokens_are_counted_by_the_base_models_tokenizer_without_documents(chat, model):

@@ -1,0 +1,189 @@
+"""Forms to be filled: the prompt asks for JSON of a schema, and the answer must be some."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import BaseMessage
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.outputs import Generation
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.json import parse_json_markdown
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel
+
+from diekae_rag.dialogue import Dialogue
+from langchain_diekae.chat_calls import ChatWithDocuments
+
+__all__ = ["FormFillingChat", "FormParser", "PydanticFormParser"]
+
+Form = dict[str, Any] | BaseModel
+
+
+class FormParser(JsonOutputParser):
+    """Reads whole JSON only: of an answer that was cut off, langchain-core makes up the end.
+
+    A stream of forms, too, ends in an error where the answer was none.
+
+    Args:
+        required: Keys that must be there; ``None`` where the answer need not be an object.
+
+    Raises:
+        OutputParserException: The answer is no such JSON.
+
+    Example:
+        >>> FormParser(required=["town"]).parse('Well: ```json {"town": "Turin"}```')
+        {'town': 'Turin'}
+    """
+
+    required: list[str] | None = None
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """The JSON in an answer; with ``partial``, as much of it as has come."""
+        if partial:
+            return super().parse_result(result, partial=True)
+        text = result[0].text
+        try:
+            form = parse_json_markdown(text, parser=_read_whole)
+        except json.JSONDecodeError as error:
+            raise _no_form("is no JSON, or was cut off", text) from error
+        if self.required is not None and not isinstance(form, dict):
+            raise _no_form("is no JSON object", text)
+        if missing := [key for key in self.required or () if key not in form]:
+            raise _no_form(f"has no {', '.join(missing)}", text)
+        return form
+
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
+        heard: list[str] = []
+
+        def listen() -> Iterator[str | BaseMessage]:
+            for piece in input:
+                heard.append(_text(piece))
+                yield piece
+
+        yield from super()._transform(listen())
+        self.parse("".join(heard))
+
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        heard: list[str] = []
+
+        async def listen() -> AsyncIterator[str | BaseMessage]:
+            async for piece in input:
+                heard.append(_text(piece))
+                yield piece
+
+        async for form in super()._atransform(listen()):
+            yield form
+        self.parse("".join(heard))
+
+
+class PydanticFormParser(PydanticOutputParser[Any], FormParser):
+    """As ``FormParser``; the form is an object of ``pydantic_object``, which checks it."""
+
+
+class FormFillingChat(ChatWithDocuments, ABC):
+    """A chat model that is asked for JSON; nothing but the prompt makes it say any.
+
+    Args:
+        json_schema: What answers are asked to be JSON of. ``with_structured_output`` sets it.
+    """
+
+    json_schema: dict[str, Any] | None = None
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Literal["json_schema", "json_mode", "function_calling"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model with every answer read as a form; calls take documents as ever.
+
+        How well that works is up to the base model: the one that ships knows no JSON.
+
+        Args:
+            schema: A pydantic class, whose objects come back; or a ``TypedDict`` or JSON schema,
+                for a mapping.
+            method: ``"json_schema"``: the prompt's last turn asks for JSON of the schema;
+                ``"json_mode"``: your prompt asks for it, in words of its own.
+            include_raw: Whether to give a mapping with ``raw`` (the message), ``parsed`` and
+                ``parsing_error``, and raise no error where an answer is no form.
+            strict: Nothing can promise that an answer is a form: ``True`` is refused.
+            **kwargs: There are no others.
+
+        Raises:
+            NotImplementedError: ``method="function_calling"``, or ``strict=True``.
+            ValueError: Another method, no schema, or something that is none.
+            TypeError: An argument that does not exist.
+            OutputParserException: In a call, an answer that is no such form.
+        """
+        if kwargs:
+            raise TypeError(
+                f"unknown argument(s) {sorted(kwargs)}; bind options and documents to the model "
+                "before, or pass them to the call."
+            )
+        if method == "function_calling" or strict:
+            wanted = f"method={method!r}" if method == "function_calling" else "strict=True"
+            raise NotImplementedError(
+                f"{wanted} needs a model that calls tools or is held to a schema while it answers; "
+                "this one can only be asked: take method='json_schema', or 'json_mode' where your "
+                "prompt asks by itself."
+            )
+        if method not in ("json_schema", "json_mode"):
+            raise ValueError(f"method must be json_schema or json_mode, got {method!r}.")
+        if schema is None and method == "json_schema":
+            raise ValueError("schema is missing: pass a class or a JSON schema.")
+        described = {} if schema is None else convert_to_json_schema(schema)
+        asking: dict[str, Any] = {"json_schema": described} if method == "json_schema" else {}
+        if schema is not None:
+            about = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+            asking["ls_structured_output_format"] = about
+        parser: JsonOutputParser
+        if isinstance(schema, type) and is_basemodel_subclass(schema):
+            parser = PydanticFormParser(pydantic_object=schema)
+        else:
+            parser = FormParser(required=None if schema is None else described.get("required", []))
+        model = self.bind(**asking)
+        return model | (RunnableLambda(_beside_raw(parser), name="form") if include_raw else parser)
+
+    def _ask_for_form(self, dialogue: Dialogue) -> None:
+        """Lets the last turn end in a request for JSON, where a schema is set."""
+        if self.json_schema is not None:
+            role, said = dialogue.turns[-1]
+            schema = json.dumps(self.json_schema, ensure_ascii=False)
+            dialogue.turns[-1] = (role, f"{said}\nAnswer with JSON of this schema only:\n{schema}")
+
+
+def _beside_raw(parser: JsonOutputParser) -> Any:
+    def read(message: BaseMessage) -> dict[str, Any]:
+        form, error = None, None
+        try:
+            form = parser.invoke(message)
+        except OutputParserException as raised:
+            error = raised
+        return {"raw": message, "parsed": form, "parsing_error": error}
+
+    return read
+
+
+def _read_whole(text: str) -> Any:
+    return json.JSONDecoder(strict=False).raw_decode(text)[0]
+
+
+def _text(piece: str | BaseMessage) -> str:
+    return piece if isinstance(piece, str) else str(piece.text)
+
+
+def _no_form(what: str, text: str) -> OutputParserException:
+    return OutputParserException(
+        f"the answer {what}: {text[:200]!r}. Ask for a simpler form, or raise max_new_tokens.",
+        llm_output=text,
+    )
