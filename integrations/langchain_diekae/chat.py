@@ -9,18 +9,18 @@ from functools import partial
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LangSmithParams
+from langchain_core.language_models import LangSmithParams, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
-from diekae_rag import Answer, Passage
+from diekae_rag import Answer
 from diekae_rag.dialogue import ChatFormat, check_format, word
 from diekae_rag.streaming import AnswerStream
 from langchain_diekae.chat_results import mark_cached, to_chat_chunk, to_chat_result
 from langchain_diekae.conversations import read_conversation
-from langchain_diekae.documents import to_passages, without_repeats
+from langchain_diekae.documents import align_documents, without_repeats
 from langchain_diekae.forms import FormFillingChat
 from langchain_diekae.settings import DiekaeSettings
 from langchain_diekae.streams import read_stream, read_stream_async
@@ -76,7 +76,17 @@ class ChatDiekae(DiekaeSettings, FormFillingChat):
     @model_validator(mode="after")
     def _check_format(self) -> Self:
         check_format(self.chat_format, self.engine.tokenizer)
+        self.profile = self.profile or self._resolve_model_profile()  # now there is an engine
         return self
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        """What agents look up: how much it reads, and that forms are asked for without tools."""
+        return {
+            "max_input_tokens": self.engine.window,
+            "max_output_tokens": self.max_new_tokens,
+            "tool_calling": False,
+            "structured_output": True,
+        }
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -147,7 +157,7 @@ class ChatDiekae(DiekaeSettings, FormFillingChat):
     ) -> tuple[Self, dict[str, Any]]:
         """This model with a call's options, and what to ask its engine."""
         given = dict(arguments)
-        passages: list[Passage] = to_passages(given.pop("documents", None))
+        (passages,) = align_documents(given.pop("documents", None), 1)
         chat, _ = self._with_options(given)
         dialogue, found = read_conversation(messages, self.wire)
         chat._ask_for_form(dialogue)

@@ -1,90 +1,25 @@
-"""Forms to be filled: the prompt asks for JSON of a schema, and the answer must be some."""
+"""Forms to be filled: the prompt asks for JSON of a schema, and the answer is read as such."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import BaseMessage
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.outputs import Generation
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.utils.function_calling import convert_to_json_schema
-from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel
 
 from diekae_rag.dialogue import Dialogue
 from langchain_diekae.chat_calls import ChatWithDocuments
+from langchain_diekae.form_parsers import FormParser, PydanticFormParser
 
-__all__ = ["FormFillingChat", "FormParser", "PydanticFormParser"]
-
-Form = dict[str, Any] | BaseModel
-
-
-class FormParser(JsonOutputParser):
-    """Reads whole JSON only: of an answer that was cut off, langchain-core makes up the end.
-
-    A stream of forms, too, ends in an error where the answer was none.
-
-    Args:
-        required: Keys that must be there; ``None`` where the answer need not be an object.
-
-    Raises:
-        OutputParserException: The answer is no such JSON.
-
-    Example:
-        >>> FormParser(required=["town"]).parse('Well: ```json {"town": "Turin"}```')
-        {'town': 'Turin'}
-    """
-
-    required: list[str] | None = None
-
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """The JSON in an answer; with ``partial``, as much of it as has come."""
-        if partial:
-            return super().parse_result(result, partial=True)
-        text = result[0].text
-        try:
-            form = parse_json_markdown(text, parser=_read_whole)
-        except json.JSONDecodeError as error:
-            raise _no_form("is no JSON, or was cut off", text) from error
-        if self.required is not None and not isinstance(form, dict):
-            raise _no_form("is no JSON object", text)
-        if missing := [key for key in self.required or () if key not in form]:
-            raise _no_form(f"has no {', '.join(missing)}", text)
-        return form
-
-    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
-        heard: list[str] = []
-
-        def listen() -> Iterator[str | BaseMessage]:
-            for piece in input:
-                heard.append(_text(piece))
-                yield piece
-
-        yield from super()._transform(listen())
-        self.parse("".join(heard))
-
-    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
-        heard: list[str] = []
-
-        async def listen() -> AsyncIterator[str | BaseMessage]:
-            async for piece in input:
-                heard.append(_text(piece))
-                yield piece
-
-        async for form in super()._atransform(listen()):
-            yield form
-        self.parse("".join(heard))
-
-
-class PydanticFormParser(PydanticOutputParser[Any], FormParser):
-    """As ``FormParser``; the form is an object of ``pydantic_object``, which checks it."""
+__all__ = ["FormFillingChat"]
 
 
 class FormFillingChat(ChatWithDocuments, ABC):
@@ -154,6 +89,28 @@ class FormFillingChat(ChatWithDocuments, ABC):
         model = self.bind(**asking)
         return model | (RunnableLambda(_beside_raw(parser), name="form") if include_raw else parser)
 
+    def bind_tools(
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: str | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Refuses tools; what an agent asks of its answers (``response_format``) is asked for.
+
+        Raises:
+            NotImplementedError: There are tools, or the format must be kept strictly.
+        """
+        asked = dict((response_format or {}).get("json_schema") or {})
+        if tools or asked.get("strict"):
+            raise NotImplementedError(
+                "this model calls no tools and is held to no schema. Let DiekaeMiddleware search "
+                "before each of its calls, or a model that calls tools search for it; for forms, "
+                "response_format=ProviderStrategy(schema)."
+            )
+        return self.bind(**kwargs, **({"json_schema": asked["schema"]} if asked else {}))
+
     def _ask_for_form(self, dialogue: Dialogue) -> None:
         """Lets the last turn end in a request for JSON, where a schema is set."""
         if self.json_schema is not None:
@@ -172,18 +129,3 @@ def _beside_raw(parser: JsonOutputParser) -> Any:
         return {"raw": message, "parsed": form, "parsing_error": error}
 
     return read
-
-
-def _read_whole(text: str) -> Any:
-    return json.JSONDecoder(strict=False).raw_decode(text)[0]
-
-
-def _text(piece: str | BaseMessage) -> str:
-    return piece if isinstance(piece, str) else str(piece.text)
-
-
-def _no_form(what: str, text: str) -> OutputParserException:
-    return OutputParserException(
-        f"the answer {what}: {text[:200]!r}. Ask for a simpler form, or raise max_new_tokens.",
-        llm_output=text,
-    )

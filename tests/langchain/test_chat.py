@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_diekae import ChatDiekae, create_diekae_documents_chain
 
 from diekae_rag import DiekaeModel, Passage
@@ -58,10 +60,9 @@ def test_other_modes_put_the_same_documents_into_the_prompt(chat, read_by_base, 
         [{"text": d.page_content} for d in DOCUMENTS],
         tuple(DOCUMENTS),
         [DOCUMENTS],
-        (d for d in DOCUMENTS),
         [*DOCUMENTS, DOCUMENTS[0]],
     ],
-    ids=["str", "Passage", "mapping", "tuple", "one list per prompt", "generator", "one twice"],
+    ids=["str", "Passage", "mapping", "tuple", "one list per prompt", "one twice"],
 )
 def test_documents_come_in_many_shapes(chat, expected, documents):
     assert chat.invoke(QUESTION, documents=documents).text == expected
@@ -168,9 +169,7 @@ def test_callbacks_get_tokens_sources_and_usage(chat, expected):
     streaming.invoke(QUESTION, {"callbacks": [Listener(), counting]}, documents=DOCUMENTS)
 
     assert ("".join(tokens), len(tokens) > 2) == (expected, True)
-    assert [[d.page_content for d in start] for start in starts] == [
-        [d.page_content for d in DOCUMENTS]
-    ]
+    assert [[d["text"] for d in start] for start in starts] == [[d.page_content for d in DOCUMENTS]]
     (usage,) = counting.usage_metadata.values()
     assert usage["output_tokens"] == 8
 
@@ -192,6 +191,23 @@ def test_retries_and_fallbacks_work(chat, model, expected, monkeypatch):
     broken = ChatDiekae(engine=model, max_new_tokens=511)  # leaves no room for the prompt
     safe = broken.with_fallbacks([chat])
     assert safe.invoke(QUESTION, documents=DOCUMENTS).text == expected
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_history_keeps_what_was_asked_with_documents(chat):
+    histories = {}
+
+    def find(session_id):
+        return histories.setdefault(session_id, InMemoryChatMessageHistory())
+
+    talking = RunnableWithMessageHistory(chat.bind(documents=DOCUMENTS), find)
+    session = {"configurable": {"session_id": "1"}}
+
+    talking.invoke([HumanMessage(QUESTION)], session)
+    talking.invoke([HumanMessage("And Bob?")], session)
+
+    kinds = [message.type for message in histories["1"].messages]
+    assert kinds == ["human", "ai", "human", "ai"]
 
 
 def test_chains_hand_documents_on(chat, expected, read_by_base):

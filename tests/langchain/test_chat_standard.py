@@ -41,6 +41,8 @@ class _Setup:
 
     chat_model_class: ClassVar[type[ChatDiekae]] = ChatDiekae
     chat_model_params: ClassVar[dict[str, Any]] = {"model": "reader"}
+    has_tool_calling = False
+    has_tool_choice = False
 
     @pytest.fixture(autouse=True)
     def beside_the_reader(self, reader, monkeypatch):

@@ -118,6 +118,13 @@ def test_an_empty_question_raises(llm, ask, prompt):
 
 
 @every_way
+def test_documents_that_can_be_read_once_only_are_refused(llm, ask):
+    """A binding, a retry or a fallback would find nothing left, and answer without."""
+    with pytest.raises(TypeError, match="read once"):
+        ask(llm, QUESTION, documents=iter(DOCUMENTS))
+
+
+@every_way
 def test_a_prompt_that_is_too_long_is_a_clear_error(llm, ask):
     with pytest.raises(PromptTooLongError, match="Shorten"):
         ask(llm, "why " * 600)
