@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_diekae import ChatDiekae, DiekaeLLM, DiekaeRetriever
 
@@ -99,6 +100,26 @@ TEMPLATE = (
     "{% else %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}[SYS]{% endif %}"
 )
+
+
+class Recorder(BaseCallbackHandler):
+    """What callbacks hear of a plain model."""
+
+    def __init__(self):
+        self.starts, self.tokens, self.results, self.errors = [], [], [], []
+
+    def on_llm_start(self, serialized, prompts, **kwargs):
+        self.starts += prompts
+        self.serialized = serialized
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens.append(token)
+
+    def on_llm_end(self, response, **kwargs):
+        self.results += [generations[0] for generations in response.generations]
+
+    def on_llm_error(self, error, **kwargs):
+        self.errors.append(error)
 
 
 @pytest.fixture
