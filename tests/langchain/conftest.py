@@ -138,6 +138,12 @@ def chat(model):
     return ChatDiekae(engine=model, max_new_tokens=8)
 
 
+@pytest.fixture(params=[DiekaeLLM, ChatDiekae], ids=["plain", "chat"])
+def reader(request, model):
+    """A model of each kind: chains take both."""
+    return request.param(engine=model, max_new_tokens=8)
+
+
 @pytest.fixture
 def templated(model):
     """The same model, its tokenizer with a chat template."""

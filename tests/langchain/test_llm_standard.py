@@ -15,8 +15,8 @@ ADA, BOB = DOCUMENTS[:1], DOCUMENTS[1:]
 # What LangChain wraps around a model has no `generate`, and its streams ask no cache.
 WRAPPED = {name: way for name, way in WAYS.items() if "generate" not in name}
 CACHED = {name: way for name, way in WAYS.items() if "stream" not in name and "trans" not in name}
+MAIN = ["invoke", "ainvoke", "stream", "astream", "batch", "abatch"]
 every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=list(WAYS))
-every_wrapped_way = pytest.mark.parametrize("ask", WRAPPED.values(), ids=list(WRAPPED))
 
 
 def too_long(llm):
@@ -66,12 +66,12 @@ def test_every_way_in_gives_the_answer_of_the_core(llm, expected, ask):
 
 
 @every_wrapping
-@every_wrapped_way
+@pytest.mark.parametrize("ask", [WAYS[way] for way in MAIN], ids=MAIN)
 def test_a_wrapped_model_gives_the_same_answer(llm, expected, wrap, ask):
     assert ask(wrap(llm), QUESTION, documents=DOCUMENTS) == expected
 
 
-@every_wrapped_way
+@pytest.mark.parametrize("ask", WRAPPED.values(), ids=list(WRAPPED))
 def test_bound_documents_do_the_same(llm, expected, ask):
     assert ask(llm.bind(documents=DOCUMENTS), QUESTION) == expected
 
