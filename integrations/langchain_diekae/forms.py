@@ -62,8 +62,8 @@ class FormFillingChat(ChatWithDocuments, ABC):
         """
         if kwargs:
             raise TypeError(
-                f"unknown argument(s) {sorted(kwargs)}; bind options and documents to the model "
-                "before, or pass them to the call."
+                f"unknown argument(s) {sorted(kwargs)}; bind options and documents to what this "
+                "gives (langchain-core loses what was bound before), or pass them to the call."
             )
         if method == "function_calling" or strict:
             wanted = f"method={method!r}" if method == "function_calling" else "strict=True"
@@ -76,7 +76,7 @@ class FormFillingChat(ChatWithDocuments, ABC):
             raise ValueError(f"method must be json_schema or json_mode, got {method!r}.")
         if schema is None and method == "json_schema":
             raise ValueError("schema is missing: pass a class or a JSON schema.")
-        described = {} if schema is None else convert_to_json_schema(schema)
+        described = _describe(schema)
         asking: dict[str, Any] = {"json_schema": described} if method == "json_schema" else {}
         if schema is not None:
             about = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
@@ -85,7 +85,8 @@ class FormFillingChat(ChatWithDocuments, ABC):
         if isinstance(schema, type) and is_basemodel_subclass(schema):
             parser = PydanticFormParser(pydantic_object=schema)
         else:
-            parser = FormParser(required=None if schema is None else described.get("required", []))
+            is_object = schema is not None and described.get("type", "object") == "object"
+            parser = FormParser(required=described.get("required", []) if is_object else None)
         model = self.bind(**asking)
         return model | (RunnableLambda(_beside_raw(parser), name="form") if include_raw else parser)
 
@@ -129,3 +130,10 @@ def _beside_raw(parser: JsonOutputParser) -> Any:
         return {"raw": message, "parsed": form, "parsing_error": error}
 
     return read
+
+
+def _describe(schema: dict[str, Any] | type | None) -> dict[str, Any]:
+    """A JSON schema as it is: langchain-core keeps of one what a function's arguments can be."""
+    if schema is None or (isinstance(schema, dict) and "title" in schema):
+        return schema or {}
+    return convert_to_json_schema(schema)

@@ -159,6 +159,19 @@ def test_json_mode_leaves_the_asking_to_the_prompt(chat, read_by_base):
     assert read_by_base[0].endswith(f"{QUESTION}[SYS]")
 
 
+def test_a_schema_of_something_else_than_an_object_is_read_too(chat, say):
+    say("[1, 2]")
+    schema = {"title": "Numbers", "type": "array", "items": {"type": "integer"}}
+
+    assert chat.with_structured_output(schema).invoke(QUESTION) == [1, 2]
+
+
+def test_documents_may_be_bound_to_what_fills_the_form(chat, read_by_encoders):
+    chat.with_structured_output(Town).bind(documents=DOCUMENTS).invoke(QUESTION)
+
+    assert all(any(text in read for read in read_by_encoders) for text in TEXTS)
+
+
 def test_json_mode_needs_no_schema(chat, say):
     chain = chat.with_structured_output(method="json_mode")
     say("[1, 2]")
