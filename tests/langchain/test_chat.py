@@ -1,20 +1,22 @@
 """ChatDiekae: every way in answers alike, and as the core and the plain model do."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_diekae import ChatDiekae, create_diekae_documents_chain
 
-from diekae_rag import DiekaeModel, Passage
+from diekae_rag import DiekaeModel, Passage, PromptTooLongError
 
-from .conftest import CHAT_WAYS, DOCUMENTS, QUESTION, SECRETS, collect
+from .conftest import CHAT_WAYS, DOCUMENTS, QUESTION, SECRETS, WAYS, collect
 
 every_way = pytest.mark.parametrize("ask", CHAT_WAYS.values(), ids=list(CHAT_WAYS))
 
@@ -191,6 +193,53 @@ def test_retries_and_fallbacks_work(chat, model, expected, monkeypatch):
     broken = ChatDiekae(engine=model, max_new_tokens=511)  # leaves no room for the prompt
     safe = broken.with_fallbacks([chat])
     assert safe.invoke(QUESTION, documents=DOCUMENTS).text == expected
+
+
+def test_threads_at_once_get_each_their_own_answer(chat, llm):
+    asked = [(name, documents) for name in "ABCD" for documents in (DOCUMENTS[:1], DOCUMENTS[1:])]
+    alone = [llm.invoke(name, documents=documents) for name, documents in asked]
+    ways = [*((chat, CHAT_WAYS[way]) for way in ("invoke", "stream"))]
+    ways += [(llm, WAYS[way]) for way in ("invoke", "stream")]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [
+            pool.submit(way, asked_of, name, documents=documents)
+            for asked_of, way in ways
+            for name, documents in asked
+        ]
+
+    assert [answer.result() for answer in answers] == alone * 4
+
+
+def test_a_rate_limiter_is_asked_before_every_answer(model):
+    asked = []
+
+    class Limiter(BaseRateLimiter):
+        def acquire(self, *, blocking=True):
+            asked.append(blocking)
+            return True
+
+        async def aacquire(self, *, blocking=True):
+            return self.acquire(blocking=blocking)
+
+    chat = ChatDiekae(engine=model, max_new_tokens=2, rate_limiter=Limiter())
+
+    for ask in (CHAT_WAYS["invoke"], CHAT_WAYS["stream"], CHAT_WAYS["ainvoke"]):
+        ask(chat, QUESTION)
+
+    assert asked == [True] * 3
+
+
+def test_a_history_that_is_too_long_can_be_trimmed_by_the_models_own_count(chat):
+    turns = [HumanMessage("Who is Ada? " * 9), AIMessage("A nurse. " * 9)] * 20
+    talk = [*turns, HumanMessage(QUESTION, additional_kwargs={"documents": DOCUMENTS})]
+    with pytest.raises(PromptTooLongError):
+        chat.invoke(talk)
+
+    kept = trim_messages(talk, max_tokens=400, token_counter=chat, start_on="human")
+
+    assert 1 < len(kept) < len(talk)
+    assert chat.invoke(kept).response_metadata["sources"][0]["id"] == "ada"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
