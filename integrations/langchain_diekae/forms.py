@@ -102,6 +102,7 @@ class FormFillingChat(ChatWithDocuments, ABC):
 
         Raises:
             NotImplementedError: There are tools, or the format must be kept strictly.
+            ValueError: A format that is no JSON schema.
         """
         asked = dict((response_format or {}).get("json_schema") or {})
         if tools or asked.get("strict"):
@@ -110,6 +111,8 @@ class FormFillingChat(ChatWithDocuments, ABC):
                 "before each of its calls, or a model that calls tools search for it; for forms, "
                 "response_format=ProviderStrategy(schema)."
             )
+        if response_format is not None and "schema" not in asked:
+            raise ValueError(f"response_format must hold a JSON schema, got {response_format!r}.")
         return self.bind(**kwargs, **({"json_schema": asked["schema"]} if asked else {}))
 
     def _ask_for_form(self, dialogue: Dialogue) -> None:

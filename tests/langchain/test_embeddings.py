@@ -7,11 +7,17 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 from .conftest import HashingEmbedder
 
 
-class TestDiekaeEmbeddings(EmbeddingsUnitTests, EmbeddingsIntegrationTests):
-    @property
-    def embeddings_class(self):
-        return DiekaeEmbeddings
+class _Setup:
+    embeddings_class = DiekaeEmbeddings
 
     @property
     def embedding_model_params(self):
         return {"embedder": HashingEmbedder()}
+
+
+class TestDiekaeEmbeddingsUnit(_Setup, EmbeddingsUnitTests):
+    pass
+
+
+class TestDiekaeEmbeddingsIntegration(_Setup, EmbeddingsIntegrationTests):
+    pass

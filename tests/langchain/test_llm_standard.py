@@ -15,7 +15,7 @@ ADA, BOB = DOCUMENTS[:1], DOCUMENTS[1:]
 # What LangChain wraps around a model has no `generate`, and its streams ask no cache.
 WRAPPED = {name: way for name, way in WAYS.items() if "generate" not in name}
 CACHED = {name: way for name, way in WAYS.items() if "stream" not in name and "trans" not in name}
-MAIN = ["invoke", "stream", "astream", "abatch"]
+MAIN = ["invoke", "astream", "abatch"]
 every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=list(WAYS))
 
 

@@ -166,6 +166,18 @@ def test_a_schema_of_something_else_than_an_object_is_read_too(chat, say):
     assert chat.with_structured_output(schema).invoke(QUESTION) == [1, 2]
 
 
+def test_a_format_that_an_agent_asks_for_is_a_schema_or_refused(chat):
+    schema = {"name": "town", "schema": Town.model_json_schema()}
+
+    asked = chat.bind_tools([], response_format={"type": "json_schema", "json_schema": schema})
+
+    assert asked.kwargs == {"json_schema": Town.model_json_schema()}
+    with pytest.raises(ValueError, match="json_object"):
+        chat.bind_tools([], response_format={"type": "json_object"})
+    with pytest.raises(NotImplementedError, match="held to no schema"):
+        chat.bind_tools([], response_format={"json_schema": {**schema, "strict": True}})
+
+
 def test_documents_may_be_bound_to_what_fills_the_form(chat, read_by_encoders):
     chat.with_structured_output(Town).bind(documents=DOCUMENTS).invoke(QUESTION)
 
