@@ -79,8 +79,11 @@ class GenerationOptions:
                 raise TypeError(f"{name} must be a whole number, got {value!r}.")
             if name != "seed" and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
+        if self.seed is not None and not -(2**63) <= self.seed < 2**64:
+            raise ValueError(f"seed must be from -2**63 to 2**64 - 1, got {self.seed}.")
         for name in ("temperature", "top_p", "repetition_penalty"):
-            if not isinstance(value := getattr(self, name), int | float | None):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | None):
                 raise TypeError(f"{name} must be a number, got {value!r}.")
         if not isinstance(self.attribute, bool):
             raise TypeError(f"attribute must be True or False, got {self.attribute!r}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,32 @@ def make_model(
 def model(make_model: Callable[..., DiekaeModel]) -> DiekaeModel:
     """Shared trunk, independent passages, continuous injection: the layout that ships."""
     return make_model(sharing="shared", passage_attention="independent", positions="all")
+
+
+@contextmanager
+def talking(model: DiekaeModel) -> Iterator[Callable[[str], None]]:
+    """Gives what has the base model answer with a given text, whatever it is asked."""
+    answer: list[int] = []
+    to_come: list[int] = []
+
+    def force(module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        if kwargs["input_ids"].shape[1] > 1:
+            to_come[:] = answer
+        token = to_come.pop(0) if to_come else model.tokenizer.pad_token_id
+        output.logits[:, -1, token] = 1e9
+
+    def choose(text: str) -> None:
+        answer[:] = model.tokenizer(text, add_special_tokens=False).input_ids
+
+    handle = model.base.register_forward_hook(force, with_kwargs=True)
+    try:
+        yield choose
+    finally:
+        handle.remove()
+
+
+@pytest.fixture
+def say(model: DiekaeModel) -> Iterator[Callable[[str], None]]:
+    """Has the base model answer with a given text, whatever it is asked."""
+    with talking(model) as choose:
+        yield choose

@@ -9,26 +9,26 @@ from functools import partial
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LangSmithParams
+from langchain_core.language_models import LangSmithParams, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
-from diekae_rag import Answer, Passage
+from diekae_rag import Answer
 from diekae_rag.dialogue import ChatFormat, check_format, word
 from diekae_rag.streaming import AnswerStream
-from langchain_diekae.chat_calls import ChatWithDocuments
 from langchain_diekae.chat_results import mark_cached, to_chat_chunk, to_chat_result
 from langchain_diekae.conversations import read_conversation
-from langchain_diekae.documents import to_passages, without_repeats
+from langchain_diekae.documents import align_documents, without_repeats
+from langchain_diekae.forms import FormFillingChat
 from langchain_diekae.settings import DiekaeSettings
 from langchain_diekae.streams import read_stream, read_stream_async
 
 __all__ = ["ChatDiekae"]
 
 
-class ChatDiekae(DiekaeSettings, ChatWithDocuments):
+class ChatDiekae(DiekaeSettings, FormFillingChat):
     """A frozen model behind LangChain's chat interface; documents go to its encoders.
 
     Documents come by ``documents=`` (of every call and of ``bind``; for several conversations also
@@ -42,7 +42,7 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
     ``input_token_details``), and ``response_metadata`` with ``sources`` (id, text, score,
     metadata; with ``attribute``, also ``attribution``), ``usage`` (seconds too:
     ``seconds_to_first_token``, ...), ``finish_reason``, ``mode`` and, where a cache of answers gave
-    it, ``is_cached``. It calls no tools.
+    it, ``is_cached``. ``with_structured_output`` asks for JSON and reads it; it calls no tools.
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...; ``max_tokens`` is
     ``max_new_tokens``), ``nonce`` as for ``DiekaeLLM``, and:
@@ -52,6 +52,7 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
             tokenizer, read as it is; ``"plain"``, as encoders are trained on dialogues
             (``word_plainly``); ``"auto"``, by a template where there is one.
         streaming: Whether ``invoke`` streams, so that callbacks get every token.
+        json_schema: What answers are asked to be JSON of; see ``with_structured_output``.
 
     Raises:
         ValueError: A template is asked for and there is none; as for ``DiekaeSettings``.
@@ -75,7 +76,17 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
     @model_validator(mode="after")
     def _check_format(self) -> Self:
         check_format(self.chat_format, self.engine.tokenizer)
+        self.profile = self.profile or self._resolve_model_profile()  # now there is an engine
         return self
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        """What agents look up: how much it reads, and that forms are asked for without tools."""
+        return {
+            "max_input_tokens": self.engine.window,
+            "max_output_tokens": self.max_new_tokens,
+            "tool_calling": False,
+            "structured_output": True,
+        }
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -146,9 +157,10 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
     ) -> tuple[Self, dict[str, Any]]:
         """This model with a call's options, and what to ask its engine."""
         given = dict(arguments)
-        passages: list[Passage] = to_passages(given.pop("documents", None))
+        (passages,) = align_documents(given.pop("documents", None), 1)
         chat, _ = self._with_options(given)
         dialogue, found = read_conversation(messages, self.wire)
+        chat._ask_for_form(dialogue)
         prompt, is_worded = word(dialogue, self.chat_format, self.engine.tokenizer)
         return chat, {
             "prompt": prompt,
@@ -164,14 +176,16 @@ class ChatDiekae(DiekaeSettings, ChatWithDocuments):
             if "max_new_tokens" in given:
                 raise TypeError("max_tokens is max_new_tokens: pass one of them.")
             given["max_new_tokens"] = given.pop("max_tokens")
-        return super()._with_options(given)
+        schema = given.pop("json_schema", None)
+        chat, run = super()._with_options(given)
+        return chat.model_copy(update={"json_schema": schema}) if schema else chat, run
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         template = str(self.engine.tokenizer.chat_template) if self.chat_format != "plain" else ""
         digest = hashlib.sha256(template.encode()).hexdigest()[:16]
         own = {"chat_format": self.chat_format, "chat_template": digest}
-        return {**super()._identifying_params, **own}
+        return {**super()._identifying_params, **own, "json_schema": self.json_schema}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What tells this model and a call's options from others, for a cache of answers."""

@@ -18,7 +18,6 @@ from langchain_diekae.documents import (
     DocumentLike,
     DocumentsLike,
     align_documents,
-    to_document,
     to_passages,
 )
 from langchain_diekae.message_documents import documents_beside
@@ -30,7 +29,8 @@ class ChatWithDocuments(DocumentCarrier, BaseChatModel, ABC):
     """Gives the last message the documents of a call, before those it brings.
 
     So a cache of answers, whose key is the messages, tells documents apart; each conversation of a
-    batch may have its own; and a trace shows them.
+    batch may have its own; and a trace shows them. They are plain JSON there, which histories can
+    read again.
     """
 
     def attach_documents(
@@ -126,6 +126,6 @@ def _attach(messages: list[BaseMessage], passages: list[Passage]) -> list[BaseMe
     if not passages or not messages:
         return messages
     last = messages[-1]
-    documents = [*map(to_document, passages), *documents_beside(last)]
+    documents = [*(passage.to_dict() for passage in passages), *documents_beside(last)]
     kwargs = {**last.additional_kwargs, "documents": documents}
     return [*messages[:-1], last.model_copy(update={"additional_kwargs": kwargs})]

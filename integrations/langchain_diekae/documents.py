@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -80,8 +80,14 @@ def align_documents(documents: DocumentsLike, count: int) -> list[list[Passage]]
 
     Raises:
         ValueError: There are not as many lists as prompts.
-        TypeError: Something is no document, or documents and lists of them are mixed.
+        TypeError: Something is no document, or documents and lists of them are mixed; or an
+            iterator, of which nothing is left when a binding, a retry or a fallback asks again.
     """
+    if isinstance(documents, Iterator):
+        raise TypeError(
+            f"documents must be a list, got a {type(documents).__name__}, which can be read once "
+            "only; models that are bound, retried or have fallbacks are asked again: list(...)."
+        )
     given: Any = documents if isinstance(documents, list | tuple) else to_passages(documents)  # type: ignore[arg-type]
     are_lists = [item is None or isinstance(item, list | tuple) for item in given]
     if not any(are_lists):

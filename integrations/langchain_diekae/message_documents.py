@@ -44,8 +44,8 @@ def read_message(message: BaseMessage, wire: Wire) -> tuple[str, list[Passage]]:
     for block in content:
         if isinstance(block, str):
             said += block
-        elif block.get("type") == "text":
-            said += block.get("text") or ""
+        elif block.get("type") == "text" and isinstance(text := block.get("text") or "", str):
+            said += text
         else:
             passages += _in_block(block)
     text, wrapped = wire.take_all(said)

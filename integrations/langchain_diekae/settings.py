@@ -64,6 +64,20 @@ class DiekaeSettings(BaseModel):
         fingerprint(self.engine.encoders)  # takes a while, which no event loop should wait for
         return self
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy that answers with the same engine."""
+        return super().__deepcopy__({**(memo or {}), id(self.engine): self.engine})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickles: the name of the model, to be loaded again, and how it was set up."""
+        if not self.model:
+            raise TypeError(
+                f"a {type(self).__name__} with an engine of one's own cannot be pickled; one that "
+                "is loaded by name can: model=..."
+            )
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"engine"}}
+        return _build, (type(self), given)
+
     def _with_options(self, arguments: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a call's options as its own, and the arguments that are none."""
         run = {name: value for name, value in arguments.items() if name in _RUN_ARGUMENTS}
@@ -102,3 +116,7 @@ class DiekaeSettings(BaseModel):
             "mode": self.mode,
             **self._settings(None),
         }
+
+
+def _build(cls: type[DiekaeSettings], fields: dict[str, Any]) -> DiekaeSettings:
+    return cls(**fields)

@@ -258,7 +258,13 @@ def test_prompt_lookup_takes_a_list_one_by_one(model):
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_new_tokens": 2.5}, {"max_new_tokens": "5"}, {"seed": "a"}, {"temperature": "hot"}],
+    [
+        {"max_new_tokens": 2.5},
+        {"max_new_tokens": "5"},
+        {"seed": "a"},
+        {"temperature": "hot"},
+        {"temperature": True},
+    ],
     ids=str,
 )
 def test_an_option_of_another_type_is_refused_by_name(model, options):
@@ -586,6 +592,7 @@ def test_an_unknown_option_is_refused_and_told_which_there_are(model, options):
         {"num_return_sequences": 0},
         {"batch_size": 0},
         {"temperature": -1.0},
+        {"temperature": 1.0, "seed": 2**64},
         pytest.param(
             {"temperature": float("nan")},
         ),

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_diekae import ChatDiekae, DiekaeLLM, DiekaeRetriever
 
@@ -101,6 +102,26 @@ TEMPLATE = (
 )
 
 
+class Recorder(BaseCallbackHandler):
+    """What callbacks hear of a plain model."""
+
+    def __init__(self):
+        self.starts, self.tokens, self.results, self.errors = [], [], [], []
+
+    def on_llm_start(self, serialized, prompts, **kwargs):
+        self.starts += prompts
+        self.serialized = serialized
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens.append(token)
+
+    def on_llm_end(self, response, **kwargs):
+        self.results += [generations[0] for generations in response.generations]
+
+    def on_llm_error(self, error, **kwargs):
+        self.errors.append(error)
+
+
 @pytest.fixture
 def model(make_model):
     """As everywhere, but random enough that one passage gives another answer than the next."""
@@ -115,6 +136,12 @@ def llm(model):
 @pytest.fixture
 def chat(model):
     return ChatDiekae(engine=model, max_new_tokens=8)
+
+
+@pytest.fixture(params=[DiekaeLLM, ChatDiekae], ids=["plain", "chat"])
+def reader(request, model):
+    """A model of each kind: chains take both."""
+    return request.param(engine=model, max_new_tokens=8)
 
 
 @pytest.fixture

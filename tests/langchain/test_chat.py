@@ -1,18 +1,22 @@
 """ChatDiekae: every way in answers alike, and as the core and the plain model do."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_diekae import ChatDiekae, create_diekae_documents_chain
 
-from diekae_rag import DiekaeModel, Passage
+from diekae_rag import DiekaeModel, Passage, PromptTooLongError
 
-from .conftest import CHAT_WAYS, DOCUMENTS, QUESTION, SECRETS, collect
+from .conftest import CHAT_WAYS, DOCUMENTS, QUESTION, SECRETS, WAYS, collect
 
 every_way = pytest.mark.parametrize("ask", CHAT_WAYS.values(), ids=list(CHAT_WAYS))
 
@@ -58,10 +62,9 @@ def test_other_modes_put_the_same_documents_into_the_prompt(chat, read_by_base, 
         [{"text": d.page_content} for d in DOCUMENTS],
         tuple(DOCUMENTS),
         [DOCUMENTS],
-        (d for d in DOCUMENTS),
         [*DOCUMENTS, DOCUMENTS[0]],
     ],
-    ids=["str", "Passage", "mapping", "tuple", "one list per prompt", "generator", "one twice"],
+    ids=["str", "Passage", "mapping", "tuple", "one list per prompt", "one twice"],
 )
 def test_documents_come_in_many_shapes(chat, expected, documents):
     assert chat.invoke(QUESTION, documents=documents).text == expected
@@ -168,9 +171,7 @@ def test_callbacks_get_tokens_sources_and_usage(chat, expected):
     streaming.invoke(QUESTION, {"callbacks": [Listener(), counting]}, documents=DOCUMENTS)
 
     assert ("".join(tokens), len(tokens) > 2) == (expected, True)
-    assert [[d.page_content for d in start] for start in starts] == [
-        [d.page_content for d in DOCUMENTS]
-    ]
+    assert [[d["text"] for d in start] for start in starts] == [[d.page_content for d in DOCUMENTS]]
     (usage,) = counting.usage_metadata.values()
     assert usage["output_tokens"] == 8
 
@@ -192,6 +193,70 @@ def test_retries_and_fallbacks_work(chat, model, expected, monkeypatch):
     broken = ChatDiekae(engine=model, max_new_tokens=511)  # leaves no room for the prompt
     safe = broken.with_fallbacks([chat])
     assert safe.invoke(QUESTION, documents=DOCUMENTS).text == expected
+
+
+def test_threads_at_once_get_each_their_own_answer(chat, llm):
+    asked = [(name, documents) for name in "ABCD" for documents in (DOCUMENTS[:1], DOCUMENTS[1:])]
+    alone = [llm.invoke(name, documents=documents) for name, documents in asked]
+    ways = [*((chat, CHAT_WAYS[way]) for way in ("invoke", "stream"))]
+    ways += [(llm, WAYS[way]) for way in ("invoke", "stream")]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [
+            pool.submit(way, asked_of, name, documents=documents)
+            for asked_of, way in ways
+            for name, documents in asked
+        ]
+
+    assert [answer.result() for answer in answers] == alone * 4
+
+
+def test_a_rate_limiter_is_asked_before_every_answer(model):
+    asked = []
+
+    class Limiter(BaseRateLimiter):
+        def acquire(self, *, blocking=True):
+            asked.append(blocking)
+            return True
+
+        async def aacquire(self, *, blocking=True):
+            return self.acquire(blocking=blocking)
+
+    chat = ChatDiekae(engine=model, max_new_tokens=2, rate_limiter=Limiter())
+
+    for ask in (CHAT_WAYS["invoke"], CHAT_WAYS["stream"], CHAT_WAYS["ainvoke"]):
+        ask(chat, QUESTION)
+
+    assert asked == [True] * 3
+
+
+def test_a_history_that_is_too_long_can_be_trimmed_by_the_models_own_count(chat):
+    turns = [HumanMessage("Who is Ada? " * 9), AIMessage("A nurse. " * 9)] * 20
+    talk = [*turns, HumanMessage(QUESTION, additional_kwargs={"documents": DOCUMENTS})]
+    with pytest.raises(PromptTooLongError):
+        chat.invoke(talk)
+
+    kept = trim_messages(talk, max_tokens=400, token_counter=chat, start_on="human")
+
+    assert 1 < len(kept) < len(talk)
+    assert chat.invoke(kept).response_metadata["sources"][0]["id"] == "ada"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_history_keeps_what_was_asked_with_documents(chat):
+    histories = {}
+
+    def find(session_id):
+        return histories.setdefault(session_id, InMemoryChatMessageHistory())
+
+    talking = RunnableWithMessageHistory(chat.bind(documents=DOCUMENTS), find)
+    session = {"configurable": {"session_id": "1"}}
+
+    talking.invoke([HumanMessage(QUESTION)], session)
+    talking.invoke([HumanMessage("And Bob?")], session)
+
+    kinds = [message.type for message in histories["1"].messages]
+    assert kinds == ["human", "ai", "human", "ai"]
 
 
 def test_chains_hand_documents_on(chat, expected, read_by_base):

@@ -47,7 +47,7 @@ def computed(monkeypatch):
 
 
 @every_way
-@pytest.mark.parametrize("kind", [list, iter, lambda ds: [Passage(d.page_content) for d in ds]])
+@pytest.mark.parametrize("kind", [list, tuple, lambda ds: [Passage(d.page_content) for d in ds]])
 def test_other_documents_get_another_answer(chat, computed, ask, kind):
     from_ada = ask(chat, QUESTION, documents=kind(ADA)).text
     from_bob = ask(chat, QUESTION, documents=kind(BOB)).text

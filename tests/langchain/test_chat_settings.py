@@ -1,9 +1,10 @@
 """How a chat model is set up: standard names, configurable fields, serialisation, refusals."""
 
+import copy
 import json
+import pickle
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
 from langchain_diekae import ChatDiekae
@@ -85,6 +86,13 @@ def test_a_field_that_cannot_be_honoured_raises(model, name):
 
 
 @every_way
+def test_documents_that_can_be_read_once_only_are_refused(chat, ask):
+    """A binding, a retry or a fallback would find nothing left, and answer without."""
+    with pytest.raises(TypeError, match="read once"):
+        ask(chat, QUESTION, documents=iter(DOCUMENTS))
+
+
+@every_way
 def test_a_prompt_that_is_too_long_is_a_clear_error(chat, ask):
     with pytest.raises(PromptTooLongError, match="Shorten"):
         ask(chat, "why " * 600)
@@ -126,6 +134,22 @@ def test_a_model_that_was_loaded_by_name_is_saved_as_its_fields(named):
     )
 
 
+def test_copies_share_the_engine_and_pickles_load_it_by_name_again(chat, llm, named):
+    for copied in (copy.deepcopy(chat), copy.deepcopy(llm), chat.model_copy(deep=True)):
+        assert copied.engine is chat.engine
+    assert pickle.loads(pickle.dumps(named)).asdict() == named.asdict()
+    assert b"torch" not in pickle.dumps(named)
+    for own in (chat, llm):
+        with pytest.raises(TypeError, match="loaded by name can"):
+            pickle.dumps(own)
+
+
+def test_it_tells_agents_how_much_it_reads(chat, named, model):
+    for one in (chat, named):
+        assert one.profile["max_input_tokens"] == model.window
+        assert one.profile["structured_output"]
+
+
 def test_an_engine_of_ones_own_is_not_saved_and_neither_is_the_nonce(chat, named):
     assert dumpd(chat)["type"] == "not_implemented"
     for model in (chat, named):
@@ -134,11 +158,9 @@ def test_an_engine_of_ones_own_is_not_saved_and_neither_is_the_nonce(chat, named
 
 
 def test_it_does_not_claim_to_call_tools(chat):
-    assert ChatDiekae.bind_tools is BaseChatModel.bind_tools
-    with pytest.raises(NotImplementedError):
-        chat.bind_tools([])
-    with pytest.raises(NotImplementedError):
-        chat.with_structured_output({"title": "Town", "type": "object", "properties": {}})
+    assert not chat.profile["tool_calling"]
+    with pytest.raises(NotImplementedError, match="DiekaeMiddleware"):
+        chat.bind_tools([{"name": "add", "description": "Adds.", "input_schema": {}}])
 
 
 def test_tokens_are_counted_by_the_base_models_tokenizer_without_documents(chat, model):

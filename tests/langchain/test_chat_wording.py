@@ -148,8 +148,9 @@ def test_a_template_that_is_not_there_cannot_be_had(model):
         ([ChatMessage("Who?", role="pirate")], "'pirate'"),
         ([RemoveMessage(id="1")], "remove"),
         ([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])], "'image_url'"),
+        ([HumanMessage(["Who?", {"type": "text", "text": 3}])], "'text' has no text"),
     ],
-    ids=["nothing", "system", "blank", "answered", "role", "remove", "image"],
+    ids=["nothing", "system", "blank", "answered", "role", "remove", "image", "number"],
 )
 def test_what_cannot_be_answered_raises(chat, messages, error):
     with pytest.raises(ValueError, match=error):

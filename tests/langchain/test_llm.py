@@ -18,16 +18,6 @@ every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=list(WAYS))
 
 
 @every_way
-def test_every_way_in_gives_the_answer_of_the_core(llm, expected, ask):
-    assert ask(llm, QUESTION, documents=DOCUMENTS) == expected != ask(llm, QUESTION)
-
-
-@pytest.mark.parametrize("way", [way for way in WAYS if "generate" not in way])
-def test_bound_documents_do_the_same(llm, expected, way):
-    assert WAYS[way](llm.bind(documents=DOCUMENTS), QUESTION) == expected
-
-
-@every_way
 def test_the_base_model_never_reads_a_document(llm, read_by_base, ask):
     ask(llm, QUESTION, documents=DOCUMENTS)
 
@@ -136,36 +126,6 @@ def test_async_calls_leave_the_event_loop_running(llm):
 
     assert asyncio.run(ticks_during(llm.ainvoke(QUESTION, **options))) > 5
     assert asyncio.run(ticks_during(collect(llm.astream(QUESTION, **options)))) > 5
-
-
-def test_many_async_calls_at_once_answer_as_one_by_one(llm):
-    prompts = [f"Where does {name} live?" for name in ("Ada", "Bob", "Cleo", "Dan")]
-    alone = [llm.invoke(prompt, documents=DOCUMENTS) for prompt in prompts]
-
-    async def all_at_once():
-        streams = [collect(llm.astream(prompt, documents=DOCUMENTS)) for prompt in prompts]
-        return await asyncio.gather(*streams)
-
-    assert asyncio.run(all_at_once()) == alone
-
-
-def test_retries_and_fallbacks_work(llm, model, expected, monkeypatch):
-    failures = iter([RuntimeError("once")])
-    whole = DiekaeModel.generate
-
-    def fails_once(self, *args, **kwargs):
-        for error in failures:
-            raise error
-        return whole(self, *args, **kwargs)
-
-    monkeypatch.setattr(DiekaeModel, "generate", fails_once)
-    retrying = llm.with_retry(wait_exponential_jitter=False)
-    assert retrying.invoke(QUESTION, documents=DOCUMENTS) == expected
-
-    monkeypatch.setattr(DiekaeModel, "generate", whole)
-    broken = DiekaeLLM(engine=model, max_new_tokens=511)  # leaves no room for the prompt
-    safe = broken.with_fallbacks([llm])
-    assert safe.invoke(QUESTION, documents=DOCUMENTS) == expected
 
 
 def test_a_worded_prompt_is_read_as_it_is_and_documents_stay_out_of_it(model, llm, read_by_base):

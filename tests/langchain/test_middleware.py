@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, wrap_model_call
+from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_diekae import ChatDiekae, DiekaeMiddleware, DiekaeRetriever
+from pydantic import BaseModel
 
 from diekae_rag import PassageIndex
 
@@ -129,6 +131,35 @@ def test_an_error_of_the_retriever_is_raised(chat, run):
 
     with pytest.raises(LookupError, match="the index is gone"):
         run(agent, asking())
+
+
+class Town(BaseModel):
+    """A town."""
+
+    name: str
+
+
+@pytest.mark.parametrize("form", [Town, ProviderStrategy(Town)], ids=["class", "strategy"])
+def test_an_agent_fills_a_form_from_what_is_found(model, retriever, say, read_by_base, form):
+    say('{"name": "Kolwick"}')
+    chat = ChatDiekae(engine=model, max_new_tokens=40)
+    middleware = [DiekaeMiddleware(retriever)]
+
+    state = create_agent(chat, middleware=middleware, response_format=form).invoke(asking())
+
+    assert state["structured_response"] == Town(name="Kolwick")
+    assert state["messages"][-1].response_metadata["sources"]
+    assert "Answer with JSON" in read_by_base[0]
+    assert not any("Zanzibar" in text for text in read_by_base)
+
+
+def test_a_tool_is_refused_and_what_to_do_instead_is_said(chat):
+    def add(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    with pytest.raises(NotImplementedError, match="DiekaeMiddleware"):
+        create_agent(chat, tools=[add]).invoke(asking())
 
 
 def test_what_is_no_retriever_raises(chat):

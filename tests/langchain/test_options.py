@@ -12,29 +12,6 @@ every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=list(WAYS))
 
 
 @every_way
-@pytest.mark.parametrize("length", [1, 3, 7])
-def test_stop_strings_end_the_answer_alike_and_are_trimmed(model, ask, length):
-    llm = DiekaeLLM(engine=model, max_new_tokens=12)
-    whole = llm.invoke(QUESTION, documents=DOCUMENTS)
-    stop = whole[4 : 4 + length]
-
-    answer = ask(llm, QUESTION, documents=DOCUMENTS, stop=[stop])
-
-    assert answer == whole[: whole.index(stop)]
-
-
-@every_way
-def test_stop_strings_of_constructor_and_call_both_count(model, ask):
-    whole = DiekaeLLM(engine=model, max_new_tokens=12).invoke(QUESTION)
-    early, late = whole[2:5], whole[6:9]
-
-    llm = DiekaeLLM(engine=model, max_new_tokens=12, stop=[late])
-
-    assert ask(llm, QUESTION, stop=[early]) == whole[: whole.index(early)]
-    assert ask(llm, QUESTION, stop=["\0"]) == whole[: whole.index(late)]
-
-
-@every_way
 def test_an_answer_can_be_empty(llm, ask):
     whole = llm.invoke(QUESTION)
 
@@ -115,6 +92,13 @@ def test_values_that_cannot_be_raise(llm, ask, wrong):
 def test_an_empty_question_raises(llm, ask, prompt):
     with pytest.raises(ValueError, match="empty"):
         ask(llm, prompt, documents=DOCUMENTS)
+
+
+@every_way
+def test_documents_that_can_be_read_once_only_are_refused(llm, ask):
+    """A binding, a retry or a fallback would find nothing left, and answer without."""
+    with pytest.raises(TypeError, match="read once"):
+        ask(llm, QUESTION, documents=iter(DOCUMENTS))
 
 
 @every_way

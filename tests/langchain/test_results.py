@@ -4,12 +4,11 @@ import json
 import pickle
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd
 
 from diekae_rag import PromptTooLongError
 
-from .conftest import DOCUMENTS, QUESTION, WAYS
+from .conftest import DOCUMENTS, QUESTION, Recorder
 
 
 def test_several_answers_to_a_prompt_are_its_generations(llm):
@@ -52,37 +51,6 @@ def test_totals_are_sums_over_the_batch(llm):
     rows = [generations[0].generation_info["usage"] for generations in result.generations]
     for name, total in result.llm_output["token_usage"].items():
         assert total == sum(row[name] for row in rows)
-
-
-class Recorder(BaseCallbackHandler):
-    def __init__(self):
-        self.prompts, self.tokens, self.results, self.errors = [], [], [], []
-
-    def on_llm_start(self, serialized, prompts, **kwargs):
-        self.prompts += prompts
-        self.serialized = serialized
-
-    def on_llm_new_token(self, token, **kwargs):
-        self.tokens.append(token)
-
-    def on_llm_end(self, response, **kwargs):
-        self.results.append(response)
-
-    def on_llm_error(self, error, **kwargs):
-        self.errors.append(error)
-
-
-@pytest.mark.parametrize("ask", [WAYS["stream"], WAYS["astream"]], ids=["stream", "astream"])
-def test_callbacks_get_tokens_and_a_stream_ends_with_its_sources(llm, expected, ask):
-    recorder = Recorder()
-
-    ask(llm, QUESTION, documents=DOCUMENTS, config={"callbacks": [recorder]})
-
-    assert len(recorder.tokens) > 1
-    assert "".join(recorder.tokens) == expected
-    (generation,) = recorder.results[0].generations[0]
-    assert generation.text == expected
-    assert generation.generation_info["sources"][0]["id"] == "ada"
 
 
 def test_callbacks_hear_of_errors(llm):

@@ -67,8 +67,8 @@ def test_several_wordings_find_what_any_of_them_finds_once(finder_without_scores
     assert ids(asyncio.run(retriever.ainvoke(QUESTION))) == found
 
 
-def test_the_reader_itself_may_word_the_questions(finder_without_scores, llm):
-    retriever = MultiQueryRetriever.from_llm(finder_without_scores, llm, include_original=True)
+def test_the_reader_itself_may_word_the_questions(finder_without_scores, reader):
+    retriever = MultiQueryRetriever.from_llm(finder_without_scores, reader, include_original=True)
 
     found = ids(retriever.invoke("Ada lives in Zanzibar."))
 
@@ -159,12 +159,12 @@ def test_indexing_adds_what_is_new_and_deletes_what_is_gone(embedder, use_async)
     assert len(store.index) == 0
 
 
-def test_in_lcel_passages_stay_out_of_the_prompt(finder, llm, read_by_base):
+def test_in_lcel_passages_stay_out_of_the_prompt(finder, reader, read_by_base):
     prompt = PromptTemplate.from_template("{context}\n\nQuestion: {input}\nAnswer:")
     chain = (
-        {"context": finder | llm.format_docs, "input": RunnablePassthrough()}
+        {"context": finder | reader.format_docs, "input": RunnablePassthrough()}
         | prompt
-        | llm
+        | reader
         | StrOutputParser()
     )
 
@@ -178,7 +178,7 @@ def test_in_lcel_passages_stay_out_of_the_prompt(finder, llm, read_by_base):
 
     texts = [document.page_content for document in finder.invoke(QUESTION)]
     wording = f"Question: {QUESTION}\nAnswer:"
-    assert set(answers) == {llm.engine.generate(wording, texts, max_new_tokens=8).text}
+    assert set(answers) == {reader.engine.generate(wording, texts, max_new_tokens=8).text}
     assert not [text for text in read_by_base if any(secret in text for secret in SECRETS)]
 
 

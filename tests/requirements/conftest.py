@@ -1,4 +1,4 @@
-"""Both hosts behind one interface, so that each requirement is asked of both."""
+"""Both hosts' models behind one interface, so that each requirement is asked of all three."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from langchain_diekae import ChatDiekae
 from langchain_diekae import DiekaeLLM as LangChainLLM
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.llms.diekae import DiekaeLLM as LlamaIndexLLM
 
@@ -18,6 +20,13 @@ from diekae_rag import DiekaeModel
 
 QUESTION = "Where does Ada live?"
 PASSAGES = ("Ada lives in Zanzibar.", "Bob lives in Quebec.")
+TALK = [("user", "Who is Ada?"), ("assistant", "A nurse."), ("user", QUESTION)]
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message.role == 'user' %}[USR] {{ message.content }}"
+    "{% else %}[SYS] {{ message.content }}{{ eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}[SYS]{% endif %}"
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,15 @@ class LangChainHost:
         info = generation.generation_info
         return Said(generation.text, info["usage"], info["sources"], result)
 
+    def converse(self, talk: Sequence[tuple[str, str]], documents: Sequence[Any] = ()) -> str:
+        """Its prompts are strings, so the tokenizer words the conversation before."""
+        worded = self.llm.model_copy(update={"is_worded": True})
+        messages = [{"role": role, "content": text} for role, text in talk]
+        prompt = worded.engine.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        return worded.invoke(prompt, documents=list(documents))
+
     def batch(self, prompts: list[str], documents: list[list[Any]]) -> list[str]:
         return self.llm.batch(prompts, documents=documents)
 
@@ -66,6 +84,44 @@ class LangChainHost:
                 yield piece
 
 
+class LangChainChatHost(LangChainHost):
+    """``ChatDiekae``, whose answers are messages."""
+
+    def __init__(self, engine: DiekaeModel, **fields: Any) -> None:
+        self.llm = ChatDiekae(engine=engine, **{"max_new_tokens": 8, **fields})
+
+    def ask(self, prompt: str, documents: Sequence[Any] = (), **options: Any) -> Said:
+        message = self.llm.invoke(prompt, documents=list(documents), **options)
+        told = message.response_metadata
+        usage = {**told["usage"], **message.usage_metadata}
+        return Said(message.text, usage, told["sources"], message)
+
+    def converse(self, talk: Sequence[tuple[str, str]], documents: Sequence[Any] = ()) -> str:
+        return self.llm.invoke([*talk], documents=list(documents)).text
+
+    def batch(self, prompts: list[str], documents: list[list[Any]]) -> list[str]:
+        return [message.text for message in self.llm.batch(prompts, documents=documents)]
+
+    def stream(self, prompt: str, documents: Sequence[Any] = (), **options: Any) -> Iterator[str]:
+        chunks = self.llm.stream(prompt, documents=list(documents), **options)
+        try:
+            for chunk in chunks:
+                yield chunk.text
+        finally:
+            chunks.close()
+
+    async def aask(self, prompt: str, documents: Sequence[Any] = (), **options: Any) -> str:
+        return (await self.llm.ainvoke(prompt, documents=list(documents), **options)).text
+
+    async def astream(
+        self, prompt: str, documents: Sequence[Any] = (), **options: Any
+    ) -> AsyncIterator[str]:
+        chunks = self.llm.astream(prompt, documents=list(documents), **options)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk.text
+
+
 class LlamaIndexHost:
     """``DiekaeLLM`` for LlamaIndex."""
 
@@ -80,6 +136,10 @@ class LlamaIndexHost:
     def ask(self, prompt: str, documents: Sequence[Any] = (), **options: Any) -> Said:
         response = self.llm.complete(prompt, documents=list(documents), **options)
         return Said(response.text, response.raw["usage"], response.raw["sources"], response)
+
+    def converse(self, talk: Sequence[tuple[str, str]], documents: Sequence[Any] = ()) -> str:
+        messages = [ChatMessage(text, role=role) for role, text in talk]
+        return self.llm.chat(messages, documents=list(documents)).message.content
 
     def batch(self, prompts: list[str], documents: list[list[Any]]) -> list[str]:
         async def together() -> list[str]:
@@ -107,7 +167,11 @@ class LlamaIndexHost:
                 yield response.delta
 
 
-HOSTS = {"langchain": LangChainHost, "llama_index": LlamaIndexHost}
+HOSTS = {
+    "langchain": LangChainHost,
+    "langchain chat": LangChainChatHost,
+    "llama_index": LlamaIndexHost,
+}
 
 
 @pytest.fixture(params=HOSTS)
@@ -126,6 +190,13 @@ def model(make_model: Callable[..., DiekaeModel]) -> DiekaeModel:
 def host(make_host: Callable[..., Any], model: DiekaeModel) -> Any:
     """A host over the tiny model."""
     return make_host(model)
+
+
+@pytest.fixture
+def templated(model: DiekaeModel, monkeypatch: pytest.MonkeyPatch) -> DiekaeModel:
+    """The same, its tokenizer with a chat template that begins the sequence by itself."""
+    monkeypatch.setattr(model.tokenizer, "chat_template", TEMPLATE)
+    return model
 
 
 def documents(host: Any) -> list[Any]:

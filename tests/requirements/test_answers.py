@@ -12,7 +12,7 @@ import torch
 from diekae_rag import DiekaeModel
 from diekae_rag.prompting import start_tokens
 
-from .conftest import PASSAGES, QUESTION, documents, watching
+from .conftest import PASSAGES, QUESTION, TALK, documents, watching
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 12])
@@ -54,6 +54,22 @@ def test_r2_the_prompt_begins_once_is_worded_once_and_is_not_in_the_answer(host,
     assert passes[0] == start_tokens(tokenizer) + worded
     assert passes[0].count(tokenizer.bos_token_id) == 1
     assert QUESTION not in answer
+
+
+def test_r2_a_chat_template_is_applied_once_and_nothing_is_added_to_it(make_host, templated):
+    host, tokenizer = make_host(templated), templated.tokenizer
+    texts = [" Who is Ada?", " A nurse.", f" {QUESTION}"]
+    first, answer, asked = tokenizer(texts, add_special_tokens=False).input_ids
+    start, end, user, system = map(
+        tokenizer.convert_tokens_to_ids, ("<s>", "</s>", "[USR]", "[SYS]")
+    )
+
+    with watching(templated) as passes:
+        said = host.converse(TALK, documents(host))
+
+    assert passes[0] == [start, user, *first, system, *answer, end, user, *asked, system]
+    assert not any(text.strip() in said for text in texts)
+    assert said != host.converse(TALK)
 
 
 def test_r5_a_row_among_others_answers_as_it_does_alone(host):
