@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
 import zlib
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import RLock
@@ -18,7 +16,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from diekae_rag.files import new_file
+from diekae_rag.states.catalog import Catalog
 from diekae_rag.states.coding import StateCode
+from diekae_rag.states.locking import locked
 from diekae_rag.states.records import (
     HEAD_BYTES,
     RECORD_BYTES,
@@ -31,11 +31,6 @@ from diekae_rag.states.records import (
 )
 from diekae_rag.states.scanning import padded, scan
 from diekae_rag.warning import warn
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["StateFile", "StatesError", "Stored", "dtype_of"]
 
@@ -98,9 +93,7 @@ class StateFile:
         """Reads the file from its beginning."""
         self._file = self.path.open("rb")
         _check_said(said_in(self._file.read(HEAD_BYTES), str(self.path)), self._said, self.path)
-        self._texts: dict[bytes, tuple[int, Record]] = {}
-        self._passages: dict[bytes, bytes] = {}
-        self._uses: Counter[bytes] = Counter()
+        self._catalog = Catalog()
         self._checked: set[int] = set()
         self._map = mmap.mmap(-1, 1)
         self._end = HEAD_BYTES
@@ -108,7 +101,7 @@ class StateFile:
 
     def __len__(self) -> int:
         """How many passages have states here."""
-        return len(self._passages)
+        return len(self._catalog.passages)
 
     @property
     def num_bytes(self) -> int:
@@ -119,14 +112,11 @@ class StateFile:
     def live_bytes(self) -> int:
         """How much of it belongs to passages that are there."""
         with self._lock:
-            return HEAD_BYTES + sum(
-                record.whole_bytes for text, (_, record) in self._texts.items() if self._uses[text]
-            )
+            return self._catalog.live_bytes
 
     def has(self, passage: str, text: str) -> bool:
         """Whether a passage with this id and this text has states here, as far as was read."""
-        own = digest(text)
-        return self._passages.get(digest(passage)) == own and own in self._texts
+        return self._catalog.has(digest(passage), digest(text))
 
     def find(self, text: str, ids: Sequence[int]) -> Tensor | None:
         """The states of a text that encoders read as these tokens, ``[2, N, H, K, d]``.
@@ -134,14 +124,14 @@ class StateFile:
         ``None`` where there are none. A view of the file, but for ``"int8"``; not to be written to.
         """
         with self._lock:
-            found = self._texts.get(digest(text))
+            found = self._catalog.texts.get(digest(text))
             if found is None:
                 return None
             at, record = found
             payload = memoryview(self._map)[at + RECORD_BYTES :][: record.payload_bytes]
             if at not in self._checked:
                 if zlib.crc32(payload) != record.payload_crc:
-                    del self._texts[digest(text)]
+                    del self._catalog.texts[digest(text)]
                     warn(
                         f"the states of a passage in {self.path} are damaged and are not used; "
                         "add the passage again to mend it."
@@ -162,9 +152,9 @@ class StateFile:
         with self._writing() as file:
             for item in items:
                 passage, text = digest(item.passage), digest(item.text)
-                if self._passages.get(passage) == text and text in self._texts:
+                if self._catalog.has(passage, text):
                     continue
-                if text in self._texts:
+                if text in self._catalog.texts:
                     self._write(file, Record(Kind.same, 0, passage, text))
                     continue
                 ids = array("i", item.ids).tobytes()
@@ -182,14 +172,16 @@ class StateFile:
         """
         with self._writing() as file:
             for passage in dict.fromkeys(map(digest, passages)):
-                if passage in self._passages:
-                    self._write(file, Record(Kind.gone, 0, passage, self._passages[passage]))
+                if passage in self._catalog.passages:
+                    self._write(
+                        file, Record(Kind.gone, 0, passage, self._catalog.passages[passage])
+                    )
 
     def keep_only(self, passages: set[str]) -> None:
         """Forgets every passage whose id is not among these."""
         kept = set(map(digest, passages))
         with self._writing() as file:
-            for passage, text in list(self._passages.items()):
+            for passage, text in list(self._catalog.passages.items()):
                 if passage not in kept:
                     self._write(file, Record(Kind.gone, 0, passage, text))
 
@@ -215,10 +207,10 @@ class StateFile:
         ):
             fresh.write(head(self._said))
             written: set[bytes] = set()
-            for passage, text in self._passages.items():
-                if text not in self._texts:
+            for passage, text in self._catalog.passages.items():
+                if text not in self._catalog.texts:
                     continue
-                at, record = self._texts[text]
+                at, record = self._catalog.texts[text]
                 if text in written:
                     fresh.write(Record(Kind.same, 0, passage, text).to_bytes())
                     continue
@@ -238,13 +230,7 @@ class StateFile:
     @contextmanager
     def _writing(self) -> Iterator[int]:
         """The file, to be appended to by nobody else meanwhile; what was written is read after."""
-        if fcntl is None:
-            raise StatesError(
-                "this system has no file locks, which a file of states needs; keep states in "
-                "memory: keep_states() without a path."
-            )
-        with self._lock:
-            file = self._locked()
+        with self._lock, locked(self.path) as file:
             try:
                 self.refresh()
                 if (size := os.fstat(file).st_size) > self._end:
@@ -257,23 +243,7 @@ class StateFile:
                 yield file
                 os.fsync(file)
             finally:
-                os.close(file)
                 self._remap()
-
-    def _locked(self) -> int:
-        """The file as it is at ``path`` now, locked; a folder that is being replaced is awaited."""
-        for wait in (0.0, *[0.05] * 40):
-            time.sleep(wait)
-            try:
-                file = os.open(self.path, os.O_RDWR)
-            except FileNotFoundError:
-                continue
-            fcntl.flock(file, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file), self.path.stat()):
-                    return file
-            os.close(file)
-        raise StatesError(f"{self.path} is gone; open it anew: model.keep_states(path).")
 
     def _write(self, file: int, record: Record, payload: bytes = b"") -> None:
         raw = memoryview((record.to_bytes() + payload).ljust(record.whole_bytes, b"\0"))
@@ -289,7 +259,7 @@ class StateFile:
                     "there. Make room and add the rest again."
                 ) from error
             raise
-        self._take(self._end, record)
+        self._catalog.take(self._end, record)
         self._end += record.whole_bytes
 
     def _read_on(self) -> None:
@@ -297,7 +267,7 @@ class StateFile:
         lost = 0
         for at, record in scan(self._map, self._end, self.code):
             lost += at - self._end
-            self._take(at, record)
+            self._catalog.take(at, record)
             self._end = at + record.whole_bytes
         if lost:
             warn(
@@ -310,18 +280,6 @@ class StateFile:
         size = os.fstat(self._file.fileno()).st_size
         if size != len(self._map):  # copied on write, so that torch need not warn
             self._map = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_COPY)
-
-    def _take(self, at: int, record: Record) -> None:
-        """Takes one record into account."""
-        if (before := self._passages.pop(record.passage, None)) is not None:
-            self._uses[before] -= 1
-            if not self._uses[before]:
-                self._texts.pop(before, None)
-        if record.kind is Kind.states:
-            self._texts[record.text] = (at, record)
-        if record.kind is not Kind.gone:
-            self._passages[record.passage] = record.text
-            self._uses[record.text] += 1
 
 
 def _check_said(said: dict[str, str | int], ours: dict[str, str | int], path: Path) -> None:

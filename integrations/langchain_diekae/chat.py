@@ -38,7 +38,7 @@ class ChatDiekae(DiekaeSettings, FormFillingChat):
     and so on back; a text that comes twice counts once. In ``mode="inject"`` the prompt has none.
 
     The options, and the others of ``GenerationOptions``, may also be given per call. An answer has
-    ``usage_metadata`` (with ``knowledge`` and ``knowledge_kept_out`` among
+    ``usage_metadata`` (with ``knowledge`` and what became of it among
     ``input_token_details``), and ``response_metadata`` with ``sources`` (id, text, score,
     metadata; with ``attribute``, also ``attribution``), ``usage`` (seconds too:
     ``seconds_to_first_token``, ...), ``finish_reason``, ``mode`` and, where a cache of answers gave

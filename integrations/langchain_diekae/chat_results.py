@@ -69,6 +69,7 @@ def _usage(answer: Answer) -> UsageMetadata:
             "input_token_details": {
                 "knowledge": usage.knowledge_tokens,
                 "knowledge_kept_out": usage.knowledge_tokens_kept_out,
+                "knowledge_from_kept_states": usage.knowledge_tokens_from_kept_states,
             },
         },
     )

@@ -46,6 +46,7 @@ def test_usage_counts_what_was_read_written_and_kept_out(chat, model, ask):
         "input_token_details": {
             "knowledge": usage.knowledge_tokens,
             "knowledge_kept_out": usage.knowledge_tokens,
+            "knowledge_from_kept_states": 0,
         },
     }
     assert usage.knowledge_tokens > 0
