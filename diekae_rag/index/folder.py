@@ -12,10 +12,11 @@ import json
 import os
 import sqlite3
 import time
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,11 +134,11 @@ def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32
             raise _damaged(folder, f"{name} is not the file that was saved (its SHA-256 differs)")
     try:
         store = PassageStore.load(folder / PASSAGES)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _damaged(folder, f"{PASSAGES} cannot be read ({error})") from error
     try:
         vectors = np.load(folder / VECTORS, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, TokenError) as error:
         raise _damaged(folder, f"{VECTORS} cannot be read ({error})") from error
     shape = (manifest.count, manifest.vector_size)
     if manifest.count and not manifest.vector_size:
