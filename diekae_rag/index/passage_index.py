@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.index.arguments import as_count, as_filter, as_ids
-from diekae_rag.index.conditions import Filter
+from diekae_rag.index.arguments import as_count, as_ids
+from diekae_rag.index.conditions import Filter, as_filter
 from diekae_rag.index.contents import Contents
 from diekae_rag.index.diversity import as_relevance
 from diekae_rag.index.embedder import (

@@ -16,8 +16,8 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field, model_validator
 
 from diekae_rag import PassageIndex
-from diekae_rag.index.arguments import as_count, as_filter
-from diekae_rag.index.conditions import Filter
+from diekae_rag.index.arguments import as_count
+from diekae_rag.index.conditions import Filter, as_filter
 from langchain_diekae.documents import to_document
 from langchain_diekae.embeddings import EmbeddingLike, read_embedding
 

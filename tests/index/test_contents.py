@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 import tempfile
 
@@ -391,12 +392,14 @@ def towns(embedder):
         (Where("year", "<", "z"), {"turin"}),
         (Where("year", "==", 1990.0), {"ada"}),
         (Where("year", "!=", 1990), {"olo", "turin", "po"}),
+        (Where("year", "==", math.inf), set()),
         (Where("year", "in", [1990, "old"]), {"ada", "turin"}),
         (Where("year", "not in", ["old"]), {"ada", "olo", "po"}),
         (Where("tags", "contains", "a"), {"ada"}),
         (Where("note", "contains", "Town"), {"turin"}),
         (Where("tags", "contains any", ["b", "a"]), {"ada"}),
         (Where("tags", "contains all", ["b", "a"]), set()),
+        (Where("note", "contains any", [1, "Town"]), {"turin"}),
         (Where("tags", "is empty"), {"olo", "turin", "po"}),
         (Where("year", "is empty"), {"po"}),
         (Where("note", "matches text", "Town"), {"turin"}),
@@ -425,7 +428,13 @@ def test_an_operator_that_is_none_is_refused(towns):
         Where("year", "=>", 3)
     with pytest.raises(TypeError, match="wrap it"):
         WithId("ada")
-    with pytest.raises(TypeError, match="cannot filter with int"):
-        towns.search("Turin", filter=AllOf([3]))
+    with pytest.raises(TypeError, match="each of documents must be a str, got NoneType"):
+        FromDocument([None])
+    with pytest.raises(TypeError, match="be a condition, got int"):
+        AllOf([{}, NoneOf([3])])
+    with pytest.raises(TypeError, match="AnyOf needs a list of filters, got one Where"):
+        AnyOf(Where("year", ">", 3))
+    with pytest.raises(TypeError, match="the filter asks of 'year': range is not a JSON value"):
+        towns.search("Turin", filter=NoneOf([{"year": range(3)}]))
     with pytest.raises(TypeError, match="deletes everything"):
         towns.delete_matching(None)
