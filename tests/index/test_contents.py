@@ -23,7 +23,10 @@ from diekae_rag.index.conditions import (
     Where,
     WithId,
 )
+from diekae_rag.index.vectors import VectorTable
 from diekae_rag.passages import Passage
+
+quick = settings(max_examples=60, deadline=None)
 
 IDS = st.sampled_from("pqrst")
 ENTRIES = st.lists(
@@ -295,6 +298,25 @@ def test_a_document_that_cannot_be_encoded_is_refused():
         )
 
 
+@given(changes=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 30))), max_size=6))
+@quick
+def test_a_table_keeps_every_vector_under_its_row(changes):
+    table, model = VectorTable(2), {}
+    for step, (added, removed) in enumerate(changes):
+        new = {10 * step + n: np.array([step, n], np.float32) for n in range(added)}
+        table.add(list(new), np.array([*new.values()], np.float32).reshape(-1, 2))
+        table.remove(sorted(removed))
+        model = {row: v for row, v in (model | new).items() if row not in removed}
+
+    rows = sorted(model)
+    vectors = np.array([model[row] for row in rows], np.float32).reshape(-1, 2)
+    assert len(table) == len(model)
+    assert np.array_equal(table.in_order(), vectors)
+    assert np.array_equal(table.get(rows[::-1]), vectors[::-1])
+    (found,) = table.search(np.array([[1, 7]], np.float32), 99, rows[1:])
+    assert dict(found) == {row: v @ [1, 7] for row, v in list(model.items()) if row in rows[1:]}
+
+
 # Diversity
 
 
@@ -308,7 +330,7 @@ vectors_of_three = st.lists(
     k=st.integers(1, 8),
     relevance=st.sampled_from([0.0, 0.3, 0.5, 0.8]),
 )
-@settings(max_examples=60, deadline=None)
+@quick
 def test_each_passage_is_the_best_of_those_left(vectors, k, relevance):
     query = np.array([1.0, 2.0, 3.0])
     unit = {str(n): np.array(v) / np.linalg.norm(v) for n, v in enumerate(vectors)}
