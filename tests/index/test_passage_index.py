@@ -630,6 +630,20 @@ def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder)
             is_done.set()
 
 
+def test_those_who_save_at_once_take_turns(tmp_path, embedder):
+    indexes = [PassageIndex.build([f"Ada {number}"], embedder) for number in range(4)]
+
+    def save(index):
+        for _ in range(15):
+            index.save(tmp_path / "index")
+
+    with ThreadPoolExecutor(4) as savers:
+        list(savers.map(save, indexes))
+
+    assert os.listdir(tmp_path) == ["index"]
+    assert len(PassageIndex.load(tmp_path / "index", embedder)) == 1
+
+
 def test_bytes_that_are_no_database_are_refused(folder, embedder):
     (folder / "passages.sqlite").write_bytes(b"not a database" * 100)
     rewrite(folder)
