@@ -45,7 +45,7 @@ def embedder_named(manifest: Manifest, folder: Path) -> str:
         what = "a path or a hub model that is not loaded unasked"
     raise UnnamedEmbedderError(
         f"the index in {folder} was built with {name!r}, {what}; "
-        "pass it: PassageIndex.load(folder, embedder=...)."
+        "pass it when you open the folder, as in PassageIndex.load(folder, embedder=...)."
     )
 
 
