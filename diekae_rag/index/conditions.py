@@ -127,7 +127,7 @@ class WithId:
     ids: Collection[str]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", as_ids(self.ids))
+        object.__setattr__(self, "ids", tuple(as_ids(self.ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class FromDocument:
     documents: Collection[str]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "documents", as_ids(self.documents, "documents"))
+        object.__setattr__(self, "documents", tuple(as_ids(self.documents, "documents")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Several:
         if isinstance(self.parts, str | Mapping | Condition):
             kind = type(self.parts).__name__
             raise TypeError(f"{type(self).__name__} needs a list of filters, got one {kind}.")
-        object.__setattr__(self, "parts", [as_filter(part) for part in self.parts])
+        object.__setattr__(self, "parts", tuple(as_filter(part) for part in self.parts))
 
 
 class AllOf(_Several):

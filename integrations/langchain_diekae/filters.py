@@ -47,7 +47,7 @@ def read_filter(filter: FilterLike | None, index: PassageIndex) -> Filter:
 
     Example:
         >>> read_filter({"year": {"$gte": 1990}}, PassageIndex())
-        AllOf(parts=[AllOf(parts=[Where(key='year', operator='>=', value=1990)])])
+        AllOf(parts=(AllOf(parts=(Where(key='year', operator='>=', value=1990),)),))
     """
     if not callable(filter):
         return check_filter(filter)

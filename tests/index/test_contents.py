@@ -445,6 +445,12 @@ def test_a_condition_lets_through_exactly_what_meets_it(towns, condition, expect
     assert {p.id for p in towns} == {"ada", "olo", "turin", "po"} - expected
 
 
+def test_equal_conditions_are_one():
+    ways = {AllOf([Where("year", ">", 3), WithId(names)]) for names in (["ada"], ("ada",), {"ada"})}
+
+    assert len(ways) == 1
+
+
 def test_an_operator_that_is_none_is_refused(towns):
     with pytest.raises(ValueError, match="there is no operator '=>'; use one of =="):
         Where("year", "=>", 3)
