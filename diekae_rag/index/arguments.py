@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from diekae_rag.index.conditions import Condition, Filter
 from diekae_rag.index.encodable import encodable_text
 
-__all__ = ["as_count", "as_filter", "as_ids", "as_questions"]
+__all__ = ["as_count", "as_ids", "as_questions"]
 
 
 def as_count(k: int) -> int:
@@ -43,29 +42,19 @@ def as_questions(queries: Sequence[str]) -> list[str]:
     return [encodable_text(query) for query in queries]
 
 
-def as_filter(filter: Filter | None) -> Filter:
-    """Reads a filter; ``None`` is the one that everything passes."""
-    if filter is None:
-        return {}
-    if isinstance(filter, Condition):
-        return filter
-    if not isinstance(filter, Mapping):
-        raise TypeError(
-            f"filter must map metadata keys to values, or be a condition, "
-            f"got {type(filter).__name__}."
-        )
-    for key in filter:
-        if not isinstance(key, str):
-            raise TypeError(f"a filter's keys must be str, got {type(key).__name__}.")
-    return filter
+def as_ids(ids: Iterable[str], what: str = "ids") -> list[str]:
+    """Reads a list of ids, or of other names.
 
-
-def as_ids(ids: Iterable[str]) -> list[str]:
-    """Reads a list of passage ids."""
+    Example:
+        >>> as_ids("ada")
+        Traceback (most recent call last):
+        ...
+        TypeError: ids must be a list, got one string; wrap it: ['ada'].
+    """
     if isinstance(ids, str):
-        raise TypeError(f"ids must be a list, got one string; wrap it: [{ids!r}].")
+        raise TypeError(f"{what} must be a list, got one string; wrap it: [{ids!r}].")
     wanted = list(ids)
     for id_ in wanted:
         if not isinstance(id_, str):
-            raise TypeError(f"an id must be a str, got {type(id_).__name__}.")
+            raise TypeError(f"each of {what} must be a str, got {type(id_).__name__}.")
     return wanted

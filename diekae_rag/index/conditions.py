@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diekae_rag.index.arguments import as_ids
+
 __all__ = [
     "AllOf",
     "AnyOf",
@@ -19,12 +21,15 @@ __all__ = [
     "NoneOf",
     "Where",
     "WithId",
+    "as_filter",
     "holds",
 ]
 
 
 def _contains(found: Any, value: Any) -> bool:
-    return isinstance(found, str | list | dict) and value in found
+    if isinstance(found, str):
+        return isinstance(value, str) and value in found
+    return isinstance(found, list | dict) and value in found
 
 
 def _matches_text(found: Any, value: str) -> bool:
@@ -33,11 +38,6 @@ def _matches_text(found: Any, value: str) -> bool:
 
 def _matches_text_in_any_case(found: Any, value: str) -> bool:
     return isinstance(found, str) and value.lower() in found.lower()
-
-
-def _refuse_one_string(name: str, given: object) -> None:
-    if isinstance(given, str):
-        raise TypeError(f"{name} must be a list, got one string; wrap it: [{given!r}].")
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -127,7 +127,7 @@ class WithId:
     ids: Collection[str]
 
     def __post_init__(self) -> None:
-        _refuse_one_string("ids", self.ids)
+        object.__setattr__(self, "ids", tuple(as_ids(self.ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,32 +137,55 @@ class FromDocument:
     documents: Collection[str]
 
     def __post_init__(self) -> None:
-        _refuse_one_string("documents", self.documents)
+        object.__setattr__(self, "documents", tuple(as_ids(self.documents, "documents")))
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
+class _Several:
+    parts: Sequence[Filter] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.parts, str | Mapping | Condition):
+            kind = type(self.parts).__name__
+            raise TypeError(f"{type(self).__name__} needs a list of filters, got one {kind}.")
+        object.__setattr__(self, "parts", tuple(as_filter(part) for part in self.parts))
+
+
+class AllOf(_Several):
     """Passages that meet every condition; without any, all passages."""
 
-    parts: Sequence[Filter] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(_Several):
     """Passages that meet one condition or more."""
 
-    parts: Sequence[Filter] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class NoneOf:
+class NoneOf(_Several):
     """Passages that meet none of the conditions."""
-
-    parts: Sequence[Filter] = ()
 
 
 Condition = Where | WithId | FromDocument | AllOf | AnyOf | NoneOf
 Filter = Mapping[str, Any] | Condition
+
+
+def as_filter(filter: Filter | None) -> Filter:
+    """Reads a filter; ``None`` is the one that everything passes.
+
+    Raises:
+        TypeError: It is neither a mapping with keys that are strings nor a condition.
+    """
+    if filter is None:
+        return {}
+    if isinstance(filter, Condition):
+        return filter
+    if not isinstance(filter, Mapping):
+        raise TypeError(
+            f"filter must map metadata keys to values, or be a condition, "
+            f"got {type(filter).__name__}."
+        )
+    for key in filter:
+        if not isinstance(key, str):
+            raise TypeError(f"a filter's keys must be str, got {type(key).__name__}.")
+    return filter
 
 
 def holds(found: Any, condition: Where) -> bool:

@@ -16,8 +16,7 @@ from diekae_rag.index.embedder import Embedder, unit_vectors
 from diekae_rag.index.encodable import encodable_text
 from diekae_rag.index.entries import Entry
 from diekae_rag.index.given import GivenVectors, as_unit_vectors
-from diekae_rag.index.probe import Probe
-from diekae_rag.index.reopening import check_given
+from diekae_rag.index.probe import Probe, check_given
 
 __all__ = ["Question", "Vector", "check_size", "entry_vectors", "read_questions"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,7 +12,6 @@ from diekae_rag.index.conditions import (
     AllOf,
     AnyOf,
     Filter,
-    FromDocument,
     NoneOf,
     Where,
     WithId,
@@ -22,6 +22,8 @@ from diekae_rag.index.encodable import as_json, encodable_text
 __all__ = ["rows_matching"]
 
 Rows = set[int]
+
+_TRUTHS: dict[Any, tuple[str, str]] = {0: ("0", "false"), 1: ("1", "true")}
 
 
 def rows_matching(connection: sqlite3.Connection, filter: Filter) -> Rows:
@@ -47,17 +49,22 @@ def rows_matching(connection: sqlite3.Connection, filter: Filter) -> Rows:
         return _where(connection, filter)
     if isinstance(filter, WithId):
         return _under(connection, 'SELECT "row" FROM passages WHERE id = ?', filter.ids)
-    if isinstance(filter, FromDocument):
-        query = 'SELECT "row" FROM attachments WHERE document = ?'
-        return _under(connection, query, filter.documents)
-    raise TypeError(f"cannot filter with {type(filter).__name__}.")
+    query = 'SELECT "row" FROM attachments WHERE document = ?'
+    return _under(connection, query, filter.documents)
 
 
 def _with_value(connection: sqlite3.Connection, key: str, wanted: Any) -> Rows:
     values = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+    try:
+        texts = [as_json(value, to_compare=True) for value in values]
+    except TypeError as error:
+        raise TypeError(f"metadata cannot be what the filter asks of {key!r}: {error}.") from error
+    return _with_text(connection, encodable_text(key), texts)
+
+
+def _with_text(connection: sqlite3.Connection, key: str, texts: Iterable[str]) -> Rows:
     query = 'SELECT "row" FROM metadata WHERE "key" = ? AND value = ?'
-    texts = [as_json(value, to_compare=True) for value in values]
-    return _union(_rows(connection, query, encodable_text(key), text) for text in texts)
+    return _union(_rows(connection, query, key, text) for text in texts)
 
 
 def _where(connection: sqlite3.Connection, condition: Where) -> Rows:
@@ -67,9 +74,16 @@ def _where(connection: sqlite3.Connection, condition: Where) -> Rows:
     if condition.operator == "is empty":
         return _all(connection) - _with(connection, key, lambda found: not holds(found, condition))
     values = {"==": [condition.value], "in": condition.value}.get(condition.operator)
-    if values is not None and all(isinstance(value, str) for value in values):
-        return _with_value(connection, key, list(values))  # No scan: a text equals itself only.
+    if values is not None and all(isinstance(value, str | int | float) for value in values):
+        return _with_text(connection, key, [text for value in values for text in _equals(value)])
     return _with(connection, key, lambda found: holds(found, condition))
+
+
+def _equals(value: str | float) -> tuple[str, ...]:
+    """The JSON of all that equals a text or a number, so that nothing else need be looked at."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ()
+    return _TRUTHS.get(value) or (as_json(value, to_compare=True),)
 
 
 def _with(connection: sqlite3.Connection, key: str, accepts: Callable[[Any], bool]) -> Rows:

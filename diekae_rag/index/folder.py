@@ -13,15 +13,16 @@ import os
 import shutil
 import sqlite3
 import time
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.files import STATES_FILE, new_folder, set_aside, write_json
+from diekae_rag.files import STATES_FILE, new_folder, set_aside, taking_turns, write_json
 from diekae_rag.index.store import PassageStore
 
 __all__ = [
@@ -73,19 +74,28 @@ def write_index_folder(
     """Writes an index beside ``folder``, then puts it in its place by renaming.
 
     An index that was there is moved aside first and deleted last: if anything fails it is moved
-    back, and a crash in between leaves it, whole, under ``.<name>.previous``.
+    back, and a crash in between leaves it, whole, under ``.<name>.previous``. Those who write at
+    once take turns, and the last one's index stays.
 
     Raises:
         IndexFolderError: ``folder`` holds something that is not an index; nothing is touched.
     """
     folder = Path(os.path.realpath(folder))
-    check_target(folder)
-    with new_folder(folder) as fresh:
-        store.save(fresh / PASSAGES)
-        np.save(fresh / VECTORS, vectors, allow_pickle=False)
-        digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
-        write_json(fresh / MANIFEST, {**asdict(manifest), "files": digests})
-        _bring_along(folder / STATES_FILE, fresh)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with taking_turns(folder.parent):
+        check_target(folder)
+        with new_folder(folder) as fresh:
+            _write(fresh, manifest, store, vectors)
+            _bring_along(folder / STATES_FILE, fresh)
+
+
+def _write(
+    fresh: Path, manifest: Manifest, store: PassageStore, vectors: NDArray[np.float32]
+) -> None:
+    store.save(fresh / PASSAGES)
+    np.save(fresh / VECTORS, vectors, allow_pickle=False)
+    digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
+    write_json(fresh / MANIFEST, {**asdict(manifest), "files": digests})
 
 
 def _bring_along(states: Path, fresh: Path) -> None:
@@ -145,11 +155,11 @@ def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32
             raise _damaged(folder, f"{name} is not the file that was saved (its SHA-256 differs)")
     try:
         store = PassageStore.load(folder / PASSAGES)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _damaged(folder, f"{PASSAGES} cannot be read ({error})") from error
     try:
         vectors = np.load(folder / VECTORS, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, TokenError) as error:
         raise _damaged(folder, f"{VECTORS} cannot be read ({error})") from error
     shape = (manifest.count, manifest.vector_size)
     if manifest.count and not manifest.vector_size:

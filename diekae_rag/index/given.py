@@ -75,6 +75,8 @@ def as_unit_vectors(values: Any, count: int, maker: str) -> NDArray[np.float32]:
         )
     if not np.isfinite(vectors).all():
         raise ValueError(f"{maker} returned values that are not finite.")
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
     lengths[lengths == 0] = 1
-    return np.asarray(vectors / lengths, np.float32)
+    units = np.empty(vectors.shape, np.float32)
+    np.divide(vectors, lengths, out=units, casting="same_kind")
+    return units

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from diekae_rag.index.arguments import as_count, as_filter, as_ids
-from diekae_rag.index.conditions import Filter
+from diekae_rag.index.arguments import as_count, as_ids
+from diekae_rag.index.conditions import Filter, as_filter
 from diekae_rag.index.contents import Contents
 from diekae_rag.index.diversity import as_relevance
 from diekae_rag.index.embedder import (
@@ -297,7 +297,8 @@ class PassageIndex:
         """Writes the index to a folder: arrays, SQLite and a manifest with checksums, no pickle.
 
         The folder appears whole or not at all, and an index that was there is replaced only once
-        the new one is complete.
+        the new one is complete. What was deleted is not in it, but for the text of the first
+        passage: the manifest keeps it, with its vector, to know the embedder again.
 
         Raises:
             IndexFolderError: The folder holds something else than an index.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from diekae_rag.index.embedder import Embedder, unit_vectors
 from diekae_rag.index.encodable import encodable_text
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "check_given"]
 
 _SAME_WITHIN = 0.01
 
@@ -71,3 +71,18 @@ class Probe:
         ):
             raise ValueError(f"the probe is no text with {vector_size} numbers")
         return cls(content["text"], vector)
+
+
+def check_given(embedder: Embedder, probe: Probe) -> None:
+    """Makes sure that a vector which was given is one that an index's embedder would make.
+
+    Raises:
+        ValueError: It is not.
+    """
+    reading = probe.reading(embedder)
+    if not probe.is_like(reading):
+        raise ValueError(
+            f"the vectors that came with the passages ({probe.vector.size} numbers each) are not "
+            f"those of the index's embedder {embedder.name!r} ({reading.size} numbers); embed "
+            "with that one, or make an index for the other."
+        )

@@ -14,7 +14,7 @@ from diekae_rag.index.given import GivenVectors
 from diekae_rag.index.probe import Probe
 from diekae_rag.index.store import PassageStore
 
-__all__ = ["check_given", "embedder_named", "opening_embedder", "opening_probe"]
+__all__ = ["embedder_named", "opening_embedder", "opening_probe"]
 
 _LOADABLE_BY_NAME = re.compile(r"(sentence-transformers/)?[A-Za-z0-9][\w.-]*")
 
@@ -45,7 +45,7 @@ def embedder_named(manifest: Manifest, folder: Path) -> str:
         what = "a path or a hub model that is not loaded unasked"
     raise UnnamedEmbedderError(
         f"the index in {folder} was built with {name!r}, {what}; "
-        "pass it: PassageIndex.load(folder, embedder=...)."
+        "pass it when you open the folder, as in PassageIndex.load(folder, embedder=...)."
     )
 
 
@@ -101,18 +101,3 @@ def opening_probe(
             "text otherwise. Load with the first, or build the index again."
         )
     return probe
-
-
-def check_given(embedder: Embedder, probe: Probe) -> None:
-    """Makes sure that a vector which was given is one that an index's embedder would make.
-
-    Raises:
-        ValueError: It is not.
-    """
-    reading = probe.reading(embedder)
-    if not probe.is_like(reading):
-        raise ValueError(
-            f"the vectors that came with the passages ({probe.vector.size} numbers each) are not "
-            f"those of the index's embedder {embedder.name!r} ({reading.size} numbers); embed "
-            "with that one, or make an index for the other."
-        )

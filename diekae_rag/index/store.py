@@ -123,12 +123,8 @@ class PassageStore:
         return [row for (row,) in self._connection.execute(query)]
 
     def save(self, path: Path) -> None:
-        """Writes the store to a new SQLite file."""
-        target = sqlite3.connect(path)
-        try:
-            self._connection.backup(target)
-        finally:
-            target.close()
+        """Writes the store to a new SQLite file; nothing that was deleted is in it."""
+        self._connection.execute("VACUUM INTO ?", (str(path),))
 
     @classmethod
     def load(cls, path: Path) -> PassageStore:

@@ -38,35 +38,52 @@ class VectorTable:
 
         self.vector_size = vector_size
         self._flat = faiss.IndexFlatIP(vector_size)
-        self._index = faiss.IndexIDMap2(self._flat)
+        self._rows = np.zeros(0, np.int64)
+        self._places: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return int(self._flat.ntotal)
 
     def add(self, rows: Sequence[int], vectors: Vectors) -> None:
         """Adds ``[N, D]`` vectors under ``[N]`` rows that are not yet in the table."""
-        if len(rows):
-            self._index.add_with_ids(np.ascontiguousarray(vectors), np.array(rows, np.int64))
+        start = len(self)
+        self._flat.add(np.ascontiguousarray(vectors))
+        self._rows = np.append(self._rows, np.array(rows, np.int64))
+        self._places.update(zip(rows, range(start, len(self)), strict=True))
 
     def remove(self, rows: Sequence[int]) -> None:
-        """Removes rows; those not in the table are ignored."""
+        """Removes rows; those not in the table are ignored. The last ones fill the holes."""
         import faiss
 
-        if len(rows):
-            self._index.remove_ids(faiss.IDSelectorBatch(np.array(rows, np.int64)))
+        holes = {self._places.pop(row) for row in rows if row in self._places}
+        kept = len(self) - len(holes)
+        sources = [place for place in range(kept, len(self)) if place not in holes]
+        targets = [place for place in holes if place < kept]
+        vectors = self._vectors()
+        vectors[targets] = vectors[sources]
+        self._rows[targets] = self._rows[sources]
+        self._places.update(zip(self._rows[targets].tolist(), targets, strict=True))
+        self._flat.remove_ids(faiss.IDSelectorRange(kept, len(self)))
+        self._rows = self._rows[:kept]
 
     def get(self, rows: Sequence[int]) -> Vectors:
         """Returns the vectors of ``[N]`` rows, ``[N, D]``."""
-        return np.stack([self._index.reconstruct(row) for row in rows])
+        return self._vectors()[self._places_of(rows)]
 
     def in_order(self) -> Vectors:
         """Returns all vectors, ``[N, D]``, by ascending row."""
+        return self._vectors()[np.argsort(self._rows)]
+
+    def _vectors(self) -> Vectors:
+        """What FAISS holds, ``[N, D]``, in place."""
         import faiss
 
-        if not len(self):
-            return np.zeros((0, self.vector_size), np.float32)
-        order = np.argsort(faiss.vector_to_array(self._index.id_map))
-        return np.asarray(self._flat.reconstruct_n(0, len(self))[order], np.float32)
+        size = len(self) * self.vector_size
+        vectors = faiss.rev_swig_ptr(self._flat.get_xb(), size) if size else np.zeros(0, np.float32)
+        return np.asarray(vectors).reshape(len(self), self.vector_size)
+
+    def _places_of(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        return np.fromiter((self._places[row] for row in rows), np.int64, len(rows))
 
     def search(
         self, queries: Vectors, k: int, among: Sequence[int] | None = None
@@ -100,16 +117,16 @@ class VectorTable:
 
         chosen = None
         if among is not None:
-            selector = faiss.IDSelectorBatch(np.array(among, np.int64))
+            selector = faiss.IDSelectorBatch(self._places_of(among))
             chosen = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         wanted = min(k + 1, available)
         while True:
-            scores, rows = self._index.search(queries, wanted, params=chosen)
+            scores, places = self._flat.search(queries, wanted, params=chosen)
             is_cut_in_a_tie = bool((scores[:, k - 1] == scores[:, wanted - 1]).any())
             if wanted == available or not is_cut_in_a_tie:
                 break
             wanted = min(2 * wanted, available)
-        reaches = scores >= scores[:, k - 1 : k]
+        rows, reaches = self._rows[places], scores >= scores[:, k - 1 : k]
         return [
             list(zip(rows[q, reaches[q]].tolist(), scores[q, reaches[q]].tolist(), strict=True))
             for q in range(len(queries))

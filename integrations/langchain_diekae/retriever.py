@@ -16,10 +16,10 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field, model_validator
 
 from diekae_rag import PassageIndex
-from diekae_rag.index.arguments import as_count, as_filter
-from diekae_rag.index.conditions import Filter
+from diekae_rag.index.arguments import as_count
 from langchain_diekae.documents import to_document
 from langchain_diekae.embeddings import EmbeddingLike, read_embedding
+from langchain_diekae.filters import FilterLike, check_filter, read_filter
 
 __all__ = ["DiekaeRetriever"]
 
@@ -34,7 +34,7 @@ class DiekaeRetriever(BaseRetriever):
     Args:
         index: Where to look.
         k: How many to find; with fewer in the index, all of them.
-        filter: Which passages may be found, as for ``PassageIndex.search``.
+        filter: Which passages may be found, as for ``DiekaeVectorStore``.
         with_scores: Put scores into the metadata. Turn it off under ``MultiQueryRetriever``, which
             takes a document found with two scores for two documents.
 
@@ -52,7 +52,8 @@ class DiekaeRetriever(BaseRetriever):
     @model_validator(mode="after")
     def _check(self) -> Self:
         as_count(self.k)
-        as_filter(self.filter)
+        if not callable(self.filter):
+            check_filter(self.filter)
         return self
 
     @classmethod
@@ -78,11 +79,11 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: Filter | None = None,
+        filter: FilterLike | None = None,
     ) -> list[Document]:
         wanted = self.k if k is None else k
         conditions = self.filter if filter is None else filter
-        found = self.index.search(query, wanted, conditions)
+        found = self.index.search(query, wanted, read_filter(conditions, self.index))
         if not self.with_scores:
             found = [replace(passage, score=None) for passage in found]
         return [to_document(passage) for passage in found]
@@ -93,7 +94,7 @@ class DiekaeRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: Filter | None = None,
+        filter: FilterLike | None = None,
     ) -> list[Document]:
         return await run_in_executor(
             None,

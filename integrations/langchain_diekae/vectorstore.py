@@ -12,6 +12,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from diekae_rag import Passage, PassageIndex
+from diekae_rag.index.embedding import Question
 from langchain_diekae.documents import to_document
 from langchain_diekae.embeddings import (
     DiekaeEmbeddings,
@@ -19,6 +20,7 @@ from langchain_diekae.embeddings import (
     EmbeddingsEmbedder,
     read_embedding,
 )
+from langchain_diekae.filters import FilterLike, read_filter
 
 __all__ = ["DiekaeVectorStore"]
 
@@ -27,9 +29,10 @@ class DiekaeVectorStore(VectorStore):
     """Documents in a ``PassageIndex``: exact search, filters that run before it, no pickle.
 
     Scores are cosines: 1 for the same direction, 0 for nothing in common, -1 for the opposite. A
-    relevance score is the same, with everything below 0 as 0. Every search takes ``filter=``, as
-    ``PassageIndex.search`` does, and ``k`` passages come back whenever ``k`` match. Metadata must
-    be JSON values.
+    relevance score is the same, with everything below 0 as 0. Every search takes ``filter=``:
+    ``{key: value}`` as for ``PassageIndex.search``, also with operators (``{"year": {"$gte":
+    1990}}``, ``$or``), a condition, or a function of a document; ``k`` passages come back whenever
+    ``k`` match. Metadata must be JSON values.
 
     An index has one embedder for good. A store of an index uses the index's; a new one uses
     ``embedding`` or, without it, ``"minilm"``. What is opened with another embedding model than it
@@ -123,7 +126,10 @@ class DiekaeVectorStore(VectorStore):
 
         Raises:
             ValueError: There are not as many ``metadatas`` or ``ids`` as texts.
+            TypeError: ``texts`` is one string.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a list, got one string; wrap it: [text].")
         texts = list(texts)
         if metadatas and len(metadatas) != len(texts):
             raise ValueError(f"{len(texts)} texts came with {len(metadatas)} metadatas.")
@@ -160,12 +166,14 @@ class DiekaeVectorStore(VectorStore):
             raise TypeError(f"add_documents has no argument {next(iter(kwargs))!r}.")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size={batch_size} adds nothing; give 1 or more.")
-        if ids is not None and len(ids) != len(documents):
+        documents = list(documents)
+        if ids is None:
+            ids = [document.id for document in documents]
+        if len(ids) != len(documents):
             raise ValueError(f"{len(documents)} documents came with {len(ids)} ids.")
-        own = [document.id for document in documents]
         passages = [
             Passage(document.page_content, id_ or str(uuid.uuid4()), None, document.metadata)
-            for document, id_ in zip(documents, own if ids is None else ids, strict=True)
+            for document, id_ in zip(documents, ids, strict=True)
         ]
         step = batch_size or len(passages) or 1
         for start in range(0, len(passages), step):
@@ -198,22 +206,19 @@ class DiekaeVectorStore(VectorStore):
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """As ``similarity_search``, with cosines: the larger, the nearer."""
-        return [_scored(passage) for passage in self.index.search(query, k, **kwargs)]
+        return [_scored(passage) for passage in self._search(query, k, **kwargs)]
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[Document]:
         """As ``similarity_search``, for the vector of a question."""
-        return [_scored(passage)[0] for passage in self.index.search(embedding, k, **kwargs)]
+        return [_scored(passage)[0] for passage in self._search(embedding, k, **kwargs)]
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
         """Finds documents near to a question that differ from each other; takes ``filter``."""
-        found = self.index.search_diverse(
-            query, k, fetch_k=fetch_k, relevance=lambda_mult, **kwargs
-        )
-        return [_scored(passage)[0] for passage in found]
+        return self._search_diverse(query, k, fetch_k, lambda_mult, **kwargs)
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -224,8 +229,27 @@ class DiekaeVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """As ``max_marginal_relevance_search``, for the vector of a question."""
+        return self._search_diverse(embedding, k, fetch_k, lambda_mult, **kwargs)
+
+    def _search(
+        self, question: Question, k: int, filter: FilterLike | None = None
+    ) -> list[Passage]:
+        return self.index.search(question, k, read_filter(filter, self.index))
+
+    def _search_diverse(
+        self,
+        question: Question,
+        k: int,
+        fetch_k: int,
+        lambda_mult: float,
+        filter: FilterLike | None = None,
+    ) -> list[Document]:
         found = self.index.search_diverse(
-            embedding, k, fetch_k=fetch_k, relevance=lambda_mult, **kwargs
+            question,
+            k,
+            read_filter(filter, self.index),
+            fetch_k=fetch_k,
+            relevance=lambda_mult,
         )
         return [_scored(passage)[0] for passage in found]
 

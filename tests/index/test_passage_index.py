@@ -400,6 +400,19 @@ def test_a_saved_index_is_three_files_without_pickle(folder):
     }
 
 
+def test_a_saved_index_neither_holds_nor_is_as_large_as_what_was_deleted(embedder, tmp_path):
+    index = PassageIndex.build(["kept"], embedder)
+    index.add(Passage(f"secret {'x' * 5000}", id=str(number)) for number in range(100))
+    index.delete(str(number) for number in range(100))
+
+    index.save(tmp_path / "index")
+
+    content = (tmp_path / "index" / "passages.sqlite").read_bytes()
+    assert b"secret" not in content
+    assert len(content) < 100_000
+    assert [p.text for p in PassageIndex.load(tmp_path / "index", embedder)] == ["kept"]
+
+
 def test_loading_leaves_the_folder_as_it_was(folder, embedder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -581,8 +594,11 @@ def test_a_database_that_is_not_ours_is_refused(folder, embedder, statement):
         PassageIndex.load(folder, embedder)
 
 
-def test_an_archive_in_the_place_of_the_array_is_refused(folder, embedder):
-    (folder / "vectors.npy").write_bytes(b"PK\x03\x04" + bytes(200))
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(200), b"\x93NUMPY\x01\x00\x02\x00( "])
+def test_an_archive_or_half_a_header_in_the_place_of_the_array_is_refused(
+    folder, embedder, content
+):
+    (folder / "vectors.npy").write_bytes(content)
     rewrite(folder)
 
     with pytest.raises(IndexFolderError, match=r"vectors\.npy cannot be read"):
@@ -612,6 +628,20 @@ def test_reading_while_another_saves_never_mixes_two_indexes(tmp_path, embedder)
                 assert np.array_equal(found._contents.vectors(), vectors[name])
         finally:
             is_done.set()
+
+
+def test_those_who_save_at_once_take_turns(tmp_path, embedder):
+    indexes = [PassageIndex.build([f"Ada {number}"], embedder) for number in range(4)]
+
+    def save(index):
+        for _ in range(15):
+            index.save(tmp_path / "index")
+
+    with ThreadPoolExecutor(4) as savers:
+        list(savers.map(save, indexes))
+
+    assert os.listdir(tmp_path) == ["index"]
+    assert len(PassageIndex.load(tmp_path / "index", embedder)) == 1
 
 
 def test_bytes_that_are_no_database_are_refused(folder, embedder):

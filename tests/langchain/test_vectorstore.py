@@ -137,6 +137,49 @@ def test_every_search_filters_before_it_looks(store, filter):
     assert all(set(ids(found)) == {"turin", "oslo"} for found in ways)
 
 
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"year": {"$gt": 1871}}, {"b", "c"}),
+        ({"year": {"$gte": 1871, "$lt": 1990}, "kind": "kite"}, {"a"}),
+        ({"year": {"$ne": 1904}}, {"a", "c", "d"}),
+        ({"year": {"$in": [1871, 1990]}}, {"a", "c"}),
+        ({"year": {"$nin": [1871, 1990]}, "kind": {"$eq": "town"}}, {"b"}),
+        ({"$or": [{"year": 1871}, {"kind": {"$eq": "town"}}]}, {"a", "b"}),
+        ({"$and": [{"kind": "kite"}, {"$not": {"year": 1990}}]}, {"a"}),
+        ({"made": {"in": {"$": 1}}}, {"d"}),
+        (Where("year", ">", 1904), {"c"}),
+        (lambda document: document.metadata.get("year", 0) > 1871, {"b", "c"}),
+        (lambda document: document.id == "d" and document.page_content == "text d", {"d"}),
+        (lambda document: False, set()),
+    ],
+)
+def test_filters_of_other_stores_mean_the_same(embedder, filter, expected):
+    origins = [
+        {"year": 1871, "kind": "kite"},
+        {"year": 1904, "kind": "town"},
+        {"year": 1990, "kind": "kite"},
+        {"made": {"in": {"$": 1}}},
+    ]
+    store = DiekaeVectorStore(PassageIndex(embedder))
+    store.add_texts([f"text {id_}" for id_ in "abcd"], origins, ids=list("abcd"))
+    retriever = DiekaeRetriever(index=store.index, filter=filter)
+
+    assert set(ids(store.similarity_search("text", filter=filter))) == expected
+    assert set(ids(store.max_marginal_relevance_search("text", filter=filter))) == expected
+    assert set(ids(retriever.invoke("text"))) == expected
+
+
+@pytest.mark.parametrize(
+    "filter", [{"$nor": []}, {"year": {"$near": 3}}, {"year": {"$gt": 3, "x": 4}}], ids=str
+)
+def test_operators_that_nobody_knows_are_refused(store, filter):
+    with pytest.raises(ValueError, match=r"a filter cannot ask for '(\$nor|\$near|x)' here"):
+        store.similarity_search("x", filter=filter)
+    with pytest.raises(ValueError, match="its operators are"):
+        DiekaeRetriever(index=store.index, filter=filter)
+
+
 def test_equal_texts_without_ids_are_two_documents(store):
     first, second = store.add_texts(["same", "same"], [{"page": 1}, {"page": 2}])
 
@@ -148,7 +191,7 @@ def test_ids_may_come_with_documents_or_beside_them(store):
     documents = [Document(page_content="x", id="own"), Document(page_content="y")]
 
     own, new = store.add_documents(documents)
-    beside = store.add_documents(documents, ids=["1", "2"])
+    beside = store.add_documents(iter(documents), ids=["1", "2"])
 
     assert own == "own"
     assert new not in ("own", None, "")
@@ -178,7 +221,9 @@ def test_lists_that_do_not_fit_are_refused(store, arguments, message):
         lambda store: store.similarity_search("x", where={}),
         lambda store: store.max_marginal_relevance_search("x", where={}),
         lambda store: store.similarity_search("x", filter="kind"),
-        lambda store: store.similarity_search("x", filter=lambda document: True),
+        lambda store: store.similarity_search("x", filter={"year": {"$in": "ab"}}),
+        lambda store: store.similarity_search("x", filter={"$or": {"year": 3}}),
+        lambda store: store.add_texts("one text"),
         lambda store: store.add_texts(["x"], [{"when": object()}]),
     ],
 )

@@ -309,6 +309,12 @@ def test_dates_in_metadata_are_written_as_iso_text(store):
     assert store.get_nodes()[0].metadata == {"day": "2001-02-03"}
 
 
+def test_metadata_that_json_cannot_hold_is_refused_by_its_node(store):
+    with pytest.raises(TypeError, match=r"metadata of node 'n' cannot be stored: .*object"):
+        store.add([TextNode(text="a", id_="n", metadata={"it": object()}, embedding=[1.0])])
+    assert store.get_nodes() == []
+
+
 def test_nodes_are_gotten_by_id_and_by_filter(index, store):
     assert {n.node_id for n in store.get_nodes()} == {"ilma", "tarn", "kolwick"}
     assert [n.node_id for n in store.get_nodes(["tarn", "unknown"])] == ["tarn"]

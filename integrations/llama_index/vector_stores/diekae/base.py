@@ -135,6 +135,7 @@ class DiekaeVectorStore(InThreads):
 
         Raises:
             ValueError: An embedding of another size or another embedder.
+            TypeError: Metadata that JSON cannot hold.
         """
         _refuse(kwargs)
         self.index.add_entries([to_entry(node) for node in nodes])

@@ -60,7 +60,7 @@ def read_filters(
 
     Example:
         >>> read_filters(MetadataFilters(filters=[MetadataFilter(key="year", value=1990)]))
-        AllOf(parts=[AllOf(parts=[Where(key='year', operator='==', value=1990)])])
+        AllOf(parts=(AllOf(parts=(Where(key='year', operator='==', value=1990),)),))
     """
     parts: list[Filter] = []
     if filters is not None:

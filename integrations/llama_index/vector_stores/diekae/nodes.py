@@ -23,16 +23,23 @@ def to_entry(node: BaseNode) -> Entry:
     with the metadata that the node shows to embedding models. Metadata is stored as JSON, as
     LlamaIndex itself does: dates as text, numbers that JSON lacks as null.
 
+    Raises:
+        TypeError: There is metadata that JSON cannot hold at all.
+
     Example:
         >>> entry = to_entry(TextNode(text="Turin.", id_="t", metadata={"kind": "town"}))
         >>> entry.passage.metadata, entry.embedded_text
         ({'kind': 'town'}, 'kind: town\n\nTurin.')
     """
-    passage = Passage(
-        node.get_content(metadata_mode=MetadataMode.NONE),
-        node.node_id,
-        metadata=node.model_dump(mode="json", include={"metadata"})["metadata"],
-    )
+    try:
+        metadata = node.model_dump(mode="json", include={"metadata"})["metadata"]
+    except ValueError as error:
+        raise TypeError(
+            f"the metadata of node {node.node_id!r} cannot be stored: {error}. "
+            "Keep what JSON can hold."
+        ) from error
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    passage = Passage(text, node.node_id, metadata=metadata)
     bare = node_to_metadata_dict(node.model_copy(update={"metadata": {}}), remove_text=True)
     return Entry(
         passage,
