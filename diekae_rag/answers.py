@@ -7,10 +7,22 @@ from typing import Any, Literal
 
 from diekae_rag.passages import Passage
 
-__all__ = ["MODES", "Answer", "Attribution", "FinishReason", "Mode", "Usage"]
+__all__ = [
+    "MODES",
+    "MODE_CHOICES",
+    "Answer",
+    "Attribution",
+    "FinishReason",
+    "Mode",
+    "ModeChoice",
+    "Usage",
+]
 
 Mode = Literal["inject", "stuff", "combine", "none"]
 MODES: tuple[Mode, ...] = ("inject", "stuff", "combine", "none")
+
+ModeChoice = Literal["inject", "stuff", "combine", "none", "auto"]
+MODE_CHOICES: tuple[ModeChoice, ...] = (*MODES, "auto")
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -36,6 +48,7 @@ class Usage:
         total_seconds: The whole call, but for attribution.
         finish_reason: ``"stop"``: an end of sequence or a stop string; ``"length"``: the limit of
             new tokens; ``"cancelled"``: whoever read the stream went away.
+        mode_reason: Where the mode was to be chosen, why it is this one.
         attribution_seconds: Finding out what each passage contributed, of this answer alone.
         attribution_tokens: Tokens the base model read for that, in all its rows.
     """
@@ -52,6 +65,7 @@ class Usage:
     prefill_seconds: float = 0.0
     total_seconds: float = 0.0
     finish_reason: FinishReason = "stop"
+    mode_reason: str = ""
     attribution_seconds: float = 0.0
     attribution_tokens: int = 0
 

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from diekae_rag.config import DiekaeConfig
 
-__all__ = ["Location", "demo_folder", "locate"]
+__all__ = ["Location", "cache_folder", "demo_folder", "locate"]
 
 
 def demo_folder() -> Path:
     """Where the reader that ships, and its encoders, lie in the installed package."""
     return Path(__file__).parent / "demo" / "weights"
+
+
+def cache_folder() -> Path:
+    """Where what can be had again is kept: ``$DIEKAE_CACHE`` or ``~/.cache/diekae_rag``."""
+    named = os.environ.get("DIEKAE_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "diekae_rag"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from diekae_rag.answers import MODES, Answer, Mode, Usage
+from diekae_rag.answers import MODE_CHOICES, Answer, Mode, ModeChoice, Usage
 from diekae_rag.attribution import attribute
+from diekae_rag.calibrating import calibrate, calibration_file, load_calibration
+from diekae_rag.calibration import Calibration
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
@@ -79,6 +81,7 @@ class DiekaeModel:
         self.injection = Injection(base, encoders)
         self.wording = Wording(**(encoders.config.wording or {}))
         self.states: KeptStates | None = None
+        self.calibration: Calibration | None = None
         self._reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.
@@ -177,7 +180,7 @@ class DiekaeModel:
         self,
         prompt: str,
         passages: PassagesLike | None = ...,
-        mode: Mode = ...,
+        mode: ModeChoice = ...,
         is_worded: bool = ...,
         **options: Any,
     ) -> Answer: ...
@@ -186,7 +189,7 @@ class DiekaeModel:
         self,
         prompt: Sequence[str],
         passages: Sequence[PassagesLike | None] | None = ...,
-        mode: Mode = ...,
+        mode: ModeChoice = ...,
         is_worded: bool = ...,
         **options: Any,
     ) -> list[Answer]: ...
@@ -194,7 +197,7 @@ class DiekaeModel:
         self,
         prompt: str | Sequence[str],
         passages: Any = None,
-        mode: Mode = "inject",
+        mode: ModeChoice = "inject",
         is_worded: bool = False,
         **options: Any,
     ) -> Answer | list[Answer]:
@@ -205,7 +208,9 @@ class DiekaeModel:
             passages: For a text, a list of passages (``Passage``, ``str`` or mapping), best first;
                 for a list, one such list (or ``None``) per prompt.
             mode: ``"inject"``: passages go through the encoders; ``"stuff"``: into the prompt;
-                ``"combine"``: both; ``"none"``: nowhere.
+                ``"combine"``: both; ``"none"``: nowhere; ``"auto"``: injected or stuffed, whichever
+                has the first token sooner, by what ``calibrate`` measured on this device; which it
+                was is the answer's ``mode``, and why its ``usage.mode_reason``.
             is_worded: The prompt is whole, as a chat template renders it: special tokens in it
                 count as such, and neither wording nor a beginning of sequence is added.
             **options: Those of ``GenerationOptions``: ``max_new_tokens``, ``stop``,
@@ -244,7 +249,7 @@ class DiekaeModel:
         self,
         prompt: str,
         passages: PassagesLike | None = None,
-        mode: Mode = "inject",
+        mode: ModeChoice = "inject",
         is_worded: bool = False,
         **options: Any,
     ) -> AnswerStream:
@@ -266,10 +271,10 @@ class DiekaeModel:
         read = as_passages(passages)
         self._check(mode, settings)
         # Errors come before the first piece.
-        request = self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
+        chosen, request = self._choose(prompt, read, mode, settings.max_new_tokens, is_worded)
 
         def run(watch: Callable[[Watch], None]) -> Answer:
-            return self._run([request], mode, settings, is_worded, watch)[0]
+            return self._run([request], chosen, settings, is_worded, watch)[0]
 
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
         wording = self._wording(is_worded)
@@ -280,7 +285,7 @@ class DiekaeModel:
         prompt: str,
         answer: str,
         passages: PassagesLike | None = None,
-        mode: Mode = "inject",
+        mode: ModeChoice = "inject",
         is_worded: bool = False,
     ) -> float:
         """Log-likelihood of an answer, in nats, its end of sequence included.
@@ -297,8 +302,8 @@ class DiekaeModel:
             raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
         continuation = self._wording(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
         room = max(1, len(continuation))
-        request = self.prepare(prompt, as_passages(passages), mode, room, is_worded)
-        return score_rows(self, [request], [continuation], mode)[0]
+        chosen, request = self._choose(prompt, as_passages(passages), mode, room, is_worded)
+        return score_rows(self, [request], [continuation], chosen)[0]
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
@@ -341,6 +346,26 @@ class DiekaeModel:
         kept = open_states(self._reader, None if path is None else Path(path), dtype, max_bytes)
         self.states = kept
         return kept
+
+    def calibrate(self, *, show_progress: bool = False, **options: Any) -> Calibration:
+        """Measures where injecting is faster than stuffing on this device, for ``mode="auto"``.
+
+        What was measured is kept in the user's cache, for this model on this device.
+
+        Args:
+            show_progress: Draw a progress bar on stderr.
+            **options: Those of ``calibrating.calibrate``: ``knowledge_tokens``, ``prompt``,
+                ``rounds``.
+        """
+        measured = calibrate(self, show_progress=show_progress, **options)
+        measured.save(calibration_file(self))
+        self.calibration = measured
+        return measured
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells these encoders, and the embeddings they read with, from all others."""
+        return self._reader.fingerprint
 
     def prepare(
         self,
@@ -400,9 +425,11 @@ class DiekaeModel:
             with self.injection.call(knowledge, prompt_mask.to(self.device)):
                 yield reused
 
-    def _check(self, mode: Mode, settings: GenerationOptions | None = None) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+    def _check(self, mode: ModeChoice, settings: GenerationOptions | None = None) -> None:
+        if mode not in MODE_CHOICES:
+            raise ValueError(f"mode must be one of {', '.join(MODE_CHOICES)}; got {mode!r}.")
+        if mode == "auto" and self.calibration is None:
+            self.calibration = load_calibration(self)
         if settings is not None and settings.attribute and mode == "none":
             raise ValueError(
                 'attribute=True asks what each passage contributed, and mode "none" reads none; '
@@ -416,23 +443,52 @@ class DiekaeModel:
         self,
         prompts: list[str],
         passages: list[list[Passage]],
-        mode: Mode,
+        mode: ModeChoice,
         settings: GenerationOptions,
         is_worded: bool,
     ) -> list[Answer]:
         self._check(mode, settings)
-        requests = [
-            self.prepare(prompt, read, mode, settings.max_new_tokens, is_worded)
+        room = settings.max_new_tokens
+        chosen = [
+            self._choose(prompt, read, mode, room, is_worded)
             for prompt, read in zip(prompts, passages, strict=True)
         ]
         end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
-        answers = []
         # Guesses are verified for one prompt at a time.
         size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
-        for first in range(0, len(requests), size):
-            batch = requests[first : first + size]
-            answers += self._run(batch, mode, settings.for_batch(first), is_worded)
-        return answers
+        answers: dict[int, list[Answer]] = {}
+        for way in dict.fromkeys(way for way, _ in chosen):
+            numbers = [number for number, (own, _) in enumerate(chosen) if own == way]
+            for first in range(0, len(numbers), size):
+                some = numbers[first : first + size]
+                batch = [chosen[number][1] for number in some]
+                own = self._run(batch, way, settings.for_batch(some[0]), is_worded)
+                count = settings.num_return_sequences
+                for at, number in enumerate(some):
+                    answers[number] = own[at * count : (at + 1) * count]
+        return [answer for number in range(len(prompts)) for answer in answers[number]]
+
+    def _choose(
+        self,
+        prompt: str,
+        passages: list[Passage],
+        mode: ModeChoice,
+        max_new_tokens: int,
+        is_worded: bool,
+    ) -> tuple[Mode, Request]:
+        """One prompt, ready to be read, and the mode: the one asked for, or the faster one."""
+        if mode != "auto":
+            return mode, self.prepare(prompt, passages, mode, max_new_tokens, is_worded)
+        assert self.calibration is not None
+        request = self.prepare(prompt, passages, "inject", max_new_tokens, is_worded, warns=False)
+        is_kept = self.states is not None and self.states.knows(request)
+        way, reason = self.calibration.choose(request.knowledge_tokens, is_kept=is_kept)
+        stuffed = self.prepare(prompt, passages, "stuff", max_new_tokens, is_worded, warns=False)
+        if way == "stuff" and stuffed.truncated_tokens > request.truncated_tokens:
+            way, reason = "inject", f"{reason}; stuffed, they would not all fit"
+        chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded)
+        chosen.mode_reason = reason
+        return way, chosen
 
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[bool]:
@@ -496,6 +552,7 @@ class DiekaeModel:
                 prefill_seconds=first_token_at - encoded,
                 total_seconds=ended - began,
                 finish_reason=reason,
+                mode_reason=request.mode_reason,
             )
             answer = Answer(text, list(request.passages), usage, mode)
             if settings.attribute:

@@ -37,6 +37,7 @@ class Request:
         knowledge_tokens: Tokens of passages, whichever way they go.
         truncated_tokens: Tokens of passages cut.
         dropped_passages: Passages left out.
+        mode_reason: Why the passages go this way, where that was chosen.
     """
 
     prompt: str
@@ -48,6 +49,7 @@ class Request:
     knowledge_tokens: int
     truncated_tokens: int
     dropped_passages: int
+    mode_reason: str = ""
 
 
 def prepare(

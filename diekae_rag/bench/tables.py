@@ -9,7 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["benchmark_tables", "fraction", "gibibytes", "hosts_table"]
+from diekae_rag.calibration import Calibration
+
+__all__ = ["benchmark_tables", "calibration_table", "fraction", "gibibytes", "hosts_table"]
 
 
 def fraction(ratio: float | None) -> str:
@@ -55,6 +57,28 @@ def hosts_table(report: Mapping[str, Any]) -> RenderableType:
             row += [f"{1e3 * call['seconds_more']:.2f}", f"{call['overhead']:.1%}"]
         table.add_row(*row)
     return table
+
+
+def calibration_table(measured: Calibration) -> RenderableType:
+    """Lays out what ``calibrate`` measured, and from where on injecting is faster."""
+    table = Table(title=f"Milliseconds to the first token, {measured.where}")
+    for heading in ("tokens of knowledge", "stuffed", "injected", "from kept states"):
+        table.add_column(heading, justify="right")
+    rows = zip(measured.tokens, measured.stuffed, measured.injected, measured.kept, strict=True)
+    for count, *times in rows:
+        table.add_row(str(count), *(f"{1e3 * seconds:.1f}" for seconds in times))
+
+    def since(way: str) -> str:
+        count = measured.break_even(way)
+        return "no measured amount" if count is None else f"{count} tokens"
+
+    return Group(
+        table,
+        Text(
+            f"As fast as stuffing: injected from {since('injected')} of knowledge on, "
+            f"from kept states from {since('kept')}."
+        ),
+    )
 
 
 def _arms(report: Mapping[str, Any]) -> Table:

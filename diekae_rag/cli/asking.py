@@ -85,7 +85,8 @@ def ask(
         ModeName,
         typer.Option(
             help="inject: passages go through the encoders; stuff: into the prompt; "
-            "combine: both; none: nothing is looked up."
+            "combine: both; none: nothing is looked up; auto: injected or stuffed, whichever is "
+            "faster here (see diekae bench calibrate)."
         ),
     ] = ModeName.inject,
     k: K = 3,
@@ -195,6 +196,8 @@ def _cost(answer: Answer) -> str:
         f"{_from_kept(usage.knowledge_tokens_from_kept_states)}"
         f"first token after {usage.seconds_to_first_token * 1000:.0f} ms."
     )
+    if usage.mode_reason:
+        cost = f"{cost} {answer.mode}: {usage.mode_reason}."
     if answer.attribution is None:
         return cost
     return (

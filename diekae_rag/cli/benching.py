@@ -115,6 +115,32 @@ def train(
 
 @bench_app.command()
 @reports_mistakes
+def calibrate(
+    model: ModelName = "demo",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure once where injecting is faster than stuffing on this device, for mode "auto"."""
+    quiet_libraries()
+    from dataclasses import asdict
+
+    from diekae_rag.bench.tables import calibration_table
+    from diekae_rag.calibrating import calibration_file
+    from diekae_rag.model import DiekaeModel
+
+    loaded = DiekaeModel.from_pretrained(model)
+    measured = loaded.calibrate(rounds=rounds, show_progress=True)
+    kept_at = calibration_file(loaded)
+    if as_json:
+        ways = {way: measured.break_even(way) for way in ("injected", "kept")}
+        show_json({**asdict(measured), "break_even": ways, "file": str(kept_at)})
+        return
+    show(calibration_table(measured))
+    note("kept", str(kept_at), "dim")
+
+
+@bench_app.command()
+@reports_mistakes
 def hosts(
     questions: Annotated[int, typer.Option(min=1, help="How many questions to ask.")] = 100,
     documents: Annotated[int, typer.Option(min=1, help="Size of the invented world.")] = 2000,

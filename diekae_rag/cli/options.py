@@ -24,3 +24,4 @@ class ModeName(StrEnum):
     stuff = "stuff"
     combine = "combine"
     none = "none"
+    auto = "auto"

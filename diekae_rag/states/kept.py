@@ -21,6 +21,7 @@ from diekae_rag.states.tensors import PassageStates
 if TYPE_CHECKING:
     from diekae_rag.index import PassageIndex
     from diekae_rag.reading import PassageReader
+    from diekae_rag.requests import Request
 
 __all__ = ["KeptStates"]
 
@@ -84,6 +85,14 @@ class KeptStates:
                 found[own], reused[own] = states, 0
                 self._remember(own, states)
         return [states for states in found.values() if states is not None], list(reused.values())
+
+    def knows(self, request: Request) -> bool:
+        """Whether none of a request's knowledge would have to be read."""
+        is_joint = self._reader.encoders.config.passage_attention == "joint"
+        return all(
+            self._find(tuple(ids), None if is_joint else request.passages[number].text) is not None
+            for number, ids in enumerate(request.knowledge)
+        )
 
     @torch.no_grad()
     def add(self, passages: Iterable[Passage], *, show_progress: bool = False) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from diekae_rag.answers import Mode
+from diekae_rag.answers import ModeChoice
 from diekae_rag.generation import GenerationOptions
 from diekae_rag.stopping import check_stop
 from langchain_diekae.engines import find_engine, fingerprint, identify_base
@@ -26,7 +26,8 @@ class DiekaeSettings(BaseModel):
     Args:
         engine: A ``DiekaeModel``; for one with ``dtype`` or ``device_map``, load it yourself.
         model: A folder, a hub id or ``"demo"``, loaded where no engine is given.
-        mode: Which way documents go: ``"inject"``, ``"stuff"``, ``"combine"`` or ``"none"``.
+        mode: Which way documents go: ``"inject"``, ``"stuff"``, ``"combine"``, ``"none"``, or
+            ``"auto"``: as ``DiekaeModel.generate`` takes it.
         max_new_tokens: Most tokens to generate.
         stop: Strings that end every answer; those of a call are added.
         temperature: 0 is greedy; above, tokens are drawn.
@@ -43,7 +44,7 @@ class DiekaeSettings(BaseModel):
 
     engine: Any = Field(default=None, exclude=True, repr=False)
     model: str = ""
-    mode: Mode = "inject"
+    mode: ModeChoice = "inject"
     max_new_tokens: int = 64
     stop: list[str] = Field(default_factory=list)
     temperature: float = 0.0

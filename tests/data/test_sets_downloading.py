@@ -13,7 +13,7 @@ import pytest
 
 from diekae_rag.data.sets import DownloadError, downloading, load_set
 from diekae_rag.data.sets.downloading import download
-from diekae_rag.data.sets.locating import default_cache
+from diekae_rag.locations import cache_folder
 
 ROW = {"premises": ["All ada are bob."], "conclusion": "Ada is bob.", "label": "True"}
 
@@ -208,7 +208,7 @@ def test_the_cache_is_in_the_home_folder_by_default(tmp_path, monkeypatch):
     monkeypatch.delenv("DIEKAE_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert default_cache() == tmp_path / ".cache" / "diekae_rag"
+    assert cache_folder() == tmp_path / ".cache" / "diekae_rag"
 
 
 def test_the_publishers_sha256_is_checked_at_home(serve, tmp_path):

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from diekae_rag.data.sets.description import PublicSet
 from diekae_rag.data.sets.downloading import SCHEMES, download
+from diekae_rag.locations import cache_folder
 
-__all__ = ["CACHE", "default_cache", "locate"]
-
-CACHE = "DIEKAE_CACHE"
-"""An environment variable: the folder that downloads are kept in."""
-
-
-def default_cache() -> Path:
-    """The folder that downloads are kept in: ``$DIEKAE_CACHE`` or ``~/.cache/diekae_rag``."""
-    named = os.environ.get(CACHE)
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "diekae_rag"
+__all__ = ["locate"]
 
 
 def locate(
@@ -34,7 +25,7 @@ def locate(
         name: What the set is called in the cache.
         about: The set.
         split: Which split.
-        cache: Where downloads are kept; ``default_cache()`` if it is ``None``.
+        cache: Where downloads are kept; ``cache_folder()`` if it is ``None``.
         source: ``None`` for the set's own home. A path: the folder that holds the files, or the
             file, if the split needs only one. A URL: likewise; a folder's has the files under the
             names they have at home.
@@ -45,7 +36,7 @@ def locate(
         DownloadError: A download failed.
     """
     files = about.files[split]
-    folder = (cache or default_cache()) / name
+    folder = (cache or cache_folder()) / name
     if source is None:
         return tuple(
             _kept(about.url + file, folder / _last(file), about.sha256.get(file)) for file in files

@@ -21,7 +21,7 @@ from llama_index.llms.diekae.wording import (
 )
 
 from diekae_rag import DiekaeModel
-from diekae_rag.answers import MODES, Mode
+from diekae_rag.answers import MODE_CHOICES, ModeChoice
 from diekae_rag.dialogue import ChatFormat, check_format, word
 from diekae_rag.generation import GenerationOptions
 
@@ -74,7 +74,7 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
 
     model_name: str = "demo"
     engine: Any = Field(default=None, exclude=True, repr=False)
-    mode: Mode = "inject"
+    mode: ModeChoice = "inject"
     max_new_tokens: int = 64
     temperature: float = 0.0
     stop: list[str] = Field(default_factory=list)
@@ -143,8 +143,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
             documents = read_documents(options.pop("documents", None))
             documents += getattr(prompt, "documents", [])
             mode = options.pop("mode", self.mode)
-            if mode not in MODES:
-                raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}.")
+            if mode not in MODE_CHOICES:
+                raise ValueError(f"mode must be one of {', '.join(MODE_CHOICES)}; got {mode!r}.")
             if GenerationOptions.read(options).num_return_sequences > 1:
                 raise ValueError("LlamaIndex takes one answer: num_return_sequences must be 1.")
             assert self.completion_to_prompt is not None

@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.llms.diekae.knowledge import Document, to_passages
 
 from diekae_rag import Answer, DiekaeError, DiekaeModel
-from diekae_rag.answers import Mode
+from diekae_rag.answers import ModeChoice
 from diekae_rag.streaming import AnswerStream
 
 __all__ = ["Call", "Responses", "aclosing", "as_chat", "closing", "loud_errors"]
@@ -42,7 +42,7 @@ class Call:
     engine: DiekaeModel
     prompt: str
     documents: list[Document]
-    mode: Mode
+    mode: ModeChoice
     options: dict[str, Any]
     is_worded: bool = False
 
