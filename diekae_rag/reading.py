@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,6 +16,8 @@ from diekae_rag.states.kept import KeptStates
 from diekae_rag.states.tensors import Knowledge, PassageStates, join_states
 
 __all__ = ["PassageReader", "read_knowledge"]
+
+_MOST_ON_CPU, _MOST_ON_ACCELERATORS = 1 << 12, 1 << 17  # tokens in a pass, padding counted, times E
 
 
 class PassageReader:
@@ -66,6 +68,30 @@ class PassageReader:
             embeddings.to(device, dtype), mask.view(shape).bool().to(device), after=after
         )
 
+    def encode_apart(self, texts: Sequence[Sequence[int]]) -> list[PassageStates]:
+        """As ``encode``, each text's states by itself, unpadded; in as many passes as is best."""
+        states: dict[int, PassageStates] = {}
+        for batch in self.batches(texts):
+            read = self.encode([texts[number] for number in batch]).apart()
+            states.update(zip(batch, read, strict=True))
+        return [states[number] for number in range(len(texts))]
+
+    def batches(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Which texts to read in one pass, shortest first: those of like length, and not too many.
+
+        More at once would only take more memory, and on a CPU more time.
+        """
+        most = _MOST_ON_CPU if self.encoders.device.type == "cpu" else _MOST_ON_ACCELERATORS
+        most //= self.encoders.config.num_bodies
+        batch: list[int] = []
+        for number in sorted(range(len(texts)), key=lambda number: len(texts[number])):
+            if batch and len(texts[number]) * (len(batch) + 1) > most:
+                yield batch
+                batch = []
+            batch.append(number)
+        if batch:
+            yield batch
+
 
 def read_knowledge(
     reader: PassageReader, kept: KeptStates | None, requests: Sequence[Request], room: int = 0
@@ -88,7 +114,7 @@ def read_knowledge(
         for number, text in enumerate(map(tuple, request.knowledge)):
             texts[text] = None if is_joint else request.passages[number].text
     if kept is None:
-        states, reused = reader.encode(list(texts)).apart(), [0] * len(texts)
+        states, reused = reader.encode_apart(list(texts)), [0] * len(texts)
     else:
         states, reused = kept.read(list(texts), list(texts.values()))
     by_text = dict(zip(texts, zip(states, reused, strict=True), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from threading import Lock
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from diekae_rag.requests import Request
 
 __all__ = ["KeptStates"]
-
-_TOKENS_AT_ONCE = 8192
 
 
 class KeptStates:
@@ -80,7 +78,7 @@ class KeptStates:
             for own in missing:
                 found[own], reused[own] = self._read_on(own)
         elif missing:
-            fresh = self._reader.encode(missing).apart()
+            fresh = self._reader.encode_apart(missing)
             for own, states in zip(missing, fresh, strict=True):
                 found[own], reused[own] = states, 0
                 self._remember(own, states)
@@ -112,10 +110,9 @@ class KeptStates:
         every = {passage.id: passage for passage in passages if not passage.is_blank}
         new = [p for p in every.values() if not file.has(p.id, p.text)]
         rows = self._reader.tokenize([passage.text for passage in new])
-        order = sorted(range(len(new)), key=lambda number: len(rows[number]))
         with progress_bars(show_progress) as progress:
             bar = progress.add_task("passages read", total=len(new))
-            for some in _batches(order, rows):
+            for some in self._reader.batches(rows):
                 states = self._reader.encode([rows[n] for n in some]).apart()
                 file.append(
                     Stored(
@@ -250,15 +247,3 @@ def open_states(
         chosen,
     )
     return KeptStates(reader, StateFile(path, reader.fingerprint, code), max_bytes)
-
-
-def _batches(order: Sequence[int], rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Batches of at most so many tokens, padding counted."""
-    batch: list[int] = []
-    for number in order:
-        if batch and len(rows[number]) * (len(batch) + 1) > _TOKENS_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch

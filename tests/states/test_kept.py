@@ -170,8 +170,17 @@ def test_joint_states_go_into_no_file(joint, tmp_path):
         joint.keep_states(tmp_path / "a.states")
 
 
+def test_in_how_many_passes_it_is_read_makes_no_difference(model, monkeypatch):
+    passages = [*TEXTS, "Ada " * 30, "Bob and Ada " * 15, "x"]
+    plain = scores(model, passages)
+
+    for most in (1, 60, 200):
+        monkeypatch.setattr("diekae_rag.reading._MOST_ON_CPU", most)
+        assert_close(scores(model, passages), plain, atol=1e-4, rtol=1e-5)
+
+
 def test_adding_goes_on_where_it_was_stopped(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("diekae_rag.states.kept._TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr("diekae_rag.reading._MOST_ON_CPU", 1)
     states = model.keep_states(tmp_path / "a.states")
     append, calls = StateFile.append, []
 
