@@ -82,7 +82,7 @@ class DiekaeModel:
         self.wording = Wording(**(encoders.config.wording or {}))
         self.states: KeptStates | None = None
         self.calibration: Calibration | None = None
-        self._reader = PassageReader(base, encoders, tokenizer)
+        self.reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.
         weakref.finalize(self, self.injection.detach).atexit = False
@@ -307,7 +307,7 @@ class DiekaeModel:
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
         """The encoders' states of tokenized passages, each read alone."""
-        return self._reader.encode(texts)
+        return self.reader.encode(texts)
 
     def keep_states(
         self,
@@ -343,7 +343,7 @@ class DiekaeModel:
             >>> again.usage.knowledge_tokens_from_kept_states == again.usage.knowledge_tokens
             True
         """
-        kept = open_states(self._reader, None if path is None else Path(path), dtype, max_bytes)
+        kept = open_states(self.reader, None if path is None else Path(path), dtype, max_bytes)
         self.states = kept
         return kept
 
@@ -365,7 +365,7 @@ class DiekaeModel:
     @property
     def fingerprint(self) -> str:
         """Tells these encoders, and the embeddings they read with, from all others."""
-        return self._reader.fingerprint
+        return self.reader.fingerprint
 
     def prepare(
         self,
@@ -421,7 +421,7 @@ class DiekaeModel:
                 yield [0] * len(requests)
                 return
             room = prompt_mask.shape[1] + _ROOM
-            knowledge, reused = read_knowledge(self._reader, self.states, requests, room)
+            knowledge, reused = read_knowledge(self.reader, self.states, requests, room)
             with self.injection.call(knowledge, prompt_mask.to(self.device)):
                 yield reused
 

@@ -349,7 +349,7 @@ def test_injected_every_row_costs_question_and_answer(laid_out):
 
 
 def test_independent_passages_are_read_once_for_all_rows(laid_out, monkeypatch):
-    reader = laid_out._reader
+    reader = laid_out.reader
     read, encode = [], reader.encode
     monkeypatch.setattr(reader, "encode", lambda texts: read.append(len(texts)) or encode(texts))
 

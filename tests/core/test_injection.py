@@ -40,7 +40,7 @@ def read(model, *rows) -> Knowledge:
     requests = [
         Request("", False, [Passage(str(ids)) for ids in row], [], [], row, 0, 0, 0) for row in rows
     ]
-    return read_knowledge(model._reader, None, requests)[0]
+    return read_knowledge(model.reader, None, requests)[0]
 
 
 def test_zero_deltas_leave_logits_bit_identical(base, laid_out, knowledge):

@@ -67,13 +67,13 @@ def kolwick(say):
 @pytest.fixture
 def read_by_encoders(model, monkeypatch):
     seen = []
-    encode = model.encode
+    encode = model.reader.encode
 
     def note(texts):
         seen.extend(model.tokenizer.batch_decode(list(texts)))
         return encode(texts)
 
-    monkeypatch.setattr(model, "encode", note)
+    monkeypatch.setattr(model.reader, "encode", note)
     return seen
 
 

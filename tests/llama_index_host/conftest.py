@@ -45,7 +45,7 @@ class Spy:
 @pytest.fixture
 def spy(model: DiekaeModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
     seen = Spy()
-    encode = model.encode
+    encode = model.reader.encode
 
     def note_prompt(module, args, kwargs):
         ids = kwargs["input_ids"]
@@ -56,7 +56,7 @@ def spy(model: DiekaeModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
         seen.passages.extend(model.tokenizer.batch_decode(list(texts), skip_special_tokens=True))
         return encode(texts)
 
-    monkeypatch.setattr(model, "encode", note_passages)
+    monkeypatch.setattr(model.reader, "encode", note_passages)
     handle = model.base.register_forward_pre_hook(note_prompt, with_kwargs=True)
     yield seen
     handle.remove()

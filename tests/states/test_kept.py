@@ -34,13 +34,13 @@ def encodes(monkeypatch):
     read = []
 
     def watch(model):
-        encode = model._reader.encode
+        encode = model.reader.encode
 
         def counted(texts, after=None):
             read.append(sum(map(len, texts)))
             return encode(texts, after)
 
-        monkeypatch.setattr(model._reader, "encode", counted)
+        monkeypatch.setattr(model.reader, "encode", counted)
         return read
 
     return watch
@@ -119,7 +119,7 @@ def test_a_passage_whose_text_changed_is_read_as_it_is_now(model, tmp_path):
 
 
 def test_memory_holds_no_more_than_it_may(model):
-    size = model.encode([model._reader.tokenize([TEXTS[0]])[0]]).num_bytes
+    size = model.encode([model.reader.tokenize([TEXTS[0]])[0]]).num_bytes
     states = model.keep_states(max_bytes=3 * size)
     answers = []
 
@@ -138,7 +138,7 @@ def test_joint_passages_are_read_on_from_where_they_differ(joint, encodes):
 
     kept = [scores(joint, TEXTS[:count]) for count in (1, 2, 3)]
 
-    whole = sum(map(len, joint._reader.tokenize(TEXTS[:3])))
+    whole = sum(map(len, joint.reader.tokenize(TEXTS[:3])))
     assert sum(read) < whole + 6
     assert_close(kept, plain, atol=1e-4, rtol=1e-5)
 
