@@ -70,6 +70,8 @@ def _draw(axes: Any, title: str, series: _Series) -> None:
     axes.set_title(title)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    lengths = sorted({count for points in series.values() for count in points})
+    axes.set_xticks(lengths, [f"{count:,}" for count in lengths])
     axes.set_xlabel("tokens of knowledge")
     axes.set_ylabel("seconds to the first token, min to max")
     if series:

@@ -25,7 +25,7 @@ def answer_tables(report: Mapping[str, Any]) -> RenderableType:
     """
     parts: list[RenderableType] = []
     for cell in report["cells"]:
-        parts += [_times(cell), _memory(cell), Text(_where(cell)), ""]
+        parts += [_first_tokens(cell), _totals(cell), Text(_where(cell)), ""]
     for name, model in report["models"].items():
         if model["exponents"]:
             parts += [_exponents(name, model["exponents"]), ""]
@@ -34,7 +34,7 @@ def answer_tables(report: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _times(cell: Mapping[str, Any]) -> Table:
+def _first_tokens(cell: Mapping[str, Any]) -> Table:
     setting = cell["setting"]
     count = cell["num_passages"]
     table = Table(
@@ -42,31 +42,33 @@ def _times(cell: Mapping[str, Any]) -> Table:
         f"{setting['knowledge_tokens']:,} tokens in {count} passage{'s' * (count > 1)} + "
         f"{setting['prompt_tokens']} prompt, {setting['new_tokens']} new"
     )
-    _head(table, ("first token, s", "of none's", "of stuffed's", "tokens/s then", "all, s"))
+    _head(table, ("first token, s", "min-max", "of none's", "of stuffed's"))
     for name, arm in cell["arms"].items():
         if not arm["fits"]:
-            table.add_row(name, f"does not fit: {arm['why']}", *[""] * 4)
+            table.add_row(name, f"does not fit: {arm['why']}", *[""] * 3)
             continue
-        speed = arm["tokens_per_second"]
+        first = arm["first_seconds"]
         table.add_row(
             name,
-            _spread(arm["first_seconds"]),
+            f"{first['median']:.3f}",
+            f"{first['min']:.3f}-{first['max']:.3f}",
             _ratio(arm, "none"),
             _ratio(arm, "stuffed"),
-            "-" if speed is None else f"{speed:.1f}",
-            f"{arm['seconds']['median']:.3f}",
         )
     return table
 
 
-def _memory(cell: Mapping[str, Any]) -> Table:
-    table = Table()
-    _head(table, ("peak above all weights, MiB", "rows that fit, computed", "bytes a token kept"))
+def _totals(cell: Mapping[str, Any]) -> Table:
+    table = Table(caption="Peaks are above all weights; bytes, of a passage's token.")
+    _head(table, ("tokens/s then", "all, s", "peak MiB", "rows that fit, computed", "bytes kept"))
     for name, arm in cell["arms"].items():
         if arm["fits"]:
-            peak, fitting = arm["peak_bytes"], arm["sequences_that_fit"]
+            speed, peak = arm["tokens_per_second"], arm["peak_bytes"]
+            fitting = arm["sequences_that_fit"]
             table.add_row(
                 name,
+                "-" if speed is None else f"{speed:.1f}",
+                f"{arm['seconds']['median']:.3f}",
                 "-" if peak is None else f"{peak / 2**20:.1f}",
                 "-" if fitting is None else f"{fitting:,}",
                 f"{arm['kept_bytes']:,.0f}" if arm["kept_bytes"] else "-",
@@ -78,10 +80,6 @@ def _head(table: Table, headings: Sequence[str]) -> None:
     table.add_column("arm", style="bold", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
-
-
-def _spread(seconds: Mapping[str, float]) -> str:
-    return f"{seconds['median']:.3f} ({seconds['min']:.3f}-{seconds['max']:.3f})"
 
 
 def _ratio(arm: Mapping[str, Any], other: str) -> str:
