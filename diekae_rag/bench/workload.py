@@ -19,7 +19,15 @@ from diekae_rag.encoders import Encoders
 from diekae_rag.training.batches import Episode, pack_for_injection, pack_stuffed
 from diekae_rag.training.objectives import Batch
 
-__all__ = ["Workload", "build_base", "build_encoders", "build_workload", "draw_batch"]
+__all__ = [
+    "Workload",
+    "build_base",
+    "build_encoders",
+    "build_workload",
+    "draw_batch",
+    "draw_text",
+    "number_tokenizer",
+]
 
 _TILE = 999_983  # a prime: no two rows of a matrix begin at the same place of the tile
 
@@ -113,24 +121,35 @@ def draw_batch(setting: Setting, config: DiekaeConfig) -> Batch:
     """One batch of random words, packed as training packs it; the same for every config."""
     vocabulary = SHAPES[setting.shape].vocab_size
     rng = random.Random(0)
-
-    def text(num_tokens: int) -> str:
-        return " ".join(str(rng.randrange(1, vocabulary)) for _ in range(num_tokens))
-
     episodes = [
         Episode(
-            [text(setting.knowledge_tokens)],
-            [(text(setting.prompt_tokens), text(setting.answer_tokens))],
+            [draw_text(rng, vocabulary, setting.knowledge_tokens)],
+            [
+                (
+                    draw_text(rng, vocabulary, setting.prompt_tokens),
+                    draw_text(rng, vocabulary, setting.answer_tokens),
+                )
+            ],
         )
         for _ in range(setting.batch_size)
     ]
-    tokenizer = _tokenizer(vocabulary)
+    tokenizer = number_tokenizer(vocabulary)
     return Batch(
         pack_for_injection(episodes, tokenizer, config), pack_stuffed(episodes, tokenizer, config)
     )
 
 
-def _tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+def draw_text(rng: random.Random, vocabulary: int, num_tokens: int) -> str:
+    """A text of so many tokens of ``number_tokenizer``.
+
+    Example:
+        >>> len(draw_text(random.Random(0), 400, 3).split())
+        3
+    """
+    return " ".join(str(rng.randrange(1, vocabulary)) for _ in range(num_tokens))
+
+
+def number_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """Every word is a number and one token; nothing is added, so that lengths are exact."""
     words = models.WordLevel({str(number): number for number in range(vocabulary)}, unk_token="0")
     tokenizer = Tokenizer(words)

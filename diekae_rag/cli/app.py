@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import diekae_rag
+from diekae_rag.cli.answering import answer
 from diekae_rag.cli.asking import ask, index
 from diekae_rag.cli.benching import bench_app
 from diekae_rag.cli.console import show
@@ -36,6 +37,7 @@ app.command()(states)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command("data")(fetch)
+bench_app.command()(answer)
 app.add_typer(bench_app, name="bench")
 app.command()(convert)
 

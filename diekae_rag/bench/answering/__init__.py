@@ -1,0 +1,1 @@
+"""What an answer costs: nothing read, everything stuffed, everything injected, side by side."""

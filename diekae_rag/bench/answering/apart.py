@@ -1,0 +1,58 @@
+"""One workload measured in a process of its own. No model library is loaded here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from diekae_rag.bench.answering.setting import AnswerSetting
+
+__all__ = ["measure_apart"]
+
+
+def measure_apart(
+    setting: AnswerSetting, arms: Sequence[str], on_step: Callable[[str], object]
+) -> Mapping[str, Any]:
+    """Measures one workload in a new process; where that is killed for its memory, nothing fits.
+
+    Args:
+        setting: The workload.
+        arms: Names of arms.
+        on_step: Told what is about to run.
+
+    Returns:
+        As ``worker.measure``.
+
+    Raises:
+        RuntimeError: The process failed; the message ends as its own output did.
+    """
+    command = [sys.executable, "-m", "diekae_rag.bench.answering.worker"]
+    request = json.dumps({"setting": setting.to_dict(), "arms": list(arms)}) + "\n"
+    with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(request)
+                process.stdin.close()
+                last: dict[str, Any] = {}
+                for line in process.stdout:
+                    last = json.loads(line)
+                    if "step" in last:
+                        on_step(last["step"])
+            except BaseException:
+                process.kill()
+                raise
+        said.seek(0)
+        errors = said.read().strip()[-2000:]
+    if process.returncode < 0:
+        why = "its process was ended, most likely for its memory"
+        return {"arms": {name: {"fits": False, "why": why} for name in arms}}
+    if process.returncode:
+        raise RuntimeError(f"{setting.name} could not be measured: {errors}")
+    return last
