@@ -83,7 +83,7 @@ def answer(
     from diekae_rag.bench.answering.report import ARM_NAMES, benchmark_answers
     from diekae_rag.bench.answering.setting import AnswerSetting
     from diekae_rag.bench.answering.tables import answer_tables
-    from diekae_rag.evaluation.progress import progress_bars
+    from diekae_rag.progress import progress_bars
 
     if model:
         from diekae_rag.locations import locate

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from diekae_rag.files import new_file
 from diekae_rag.states.catalog import Catalog
-from diekae_rag.states.coding import StateCode
+from diekae_rag.states.coding import STATE_DTYPES, StateCode, StateDtype
 from diekae_rag.states.locking import locked
 from diekae_rag.states.records import (
     HEAD_BYTES,
@@ -35,7 +35,7 @@ from diekae_rag.warning import warn
 __all__ = ["StateFile", "StatesError", "Stored", "dtype_of"]
 
 
-def dtype_of(path: Path) -> str | None:
+def dtype_of(path: Path) -> StateDtype | None:
     """In which precision a file is written; ``None`` where there is none.
 
     Raises:
@@ -43,9 +43,10 @@ def dtype_of(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            return str(said_in(file.read(HEAD_BYTES), str(path))["dtype"])
+            named: Any = said_in(file.read(HEAD_BYTES), str(path))["dtype"]
     except FileNotFoundError:
         return None
+    return named if named in STATE_DTYPES else None
 
 
 class Stored(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from diekae_rag.encoders import Encoders
 from diekae_rag.files import STATES_FILE
 from diekae_rag.passages import Passage
 from diekae_rag.progress import progress_bars
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from diekae_rag.reading import PassageReader
     from diekae_rag.requests import Request
 
-__all__ = ["KeptStates"]
+__all__ = ["KeptStates", "open_states", "state_code"]
 
 
 class KeptStates:
@@ -231,19 +232,23 @@ def open_states(
         if dtype is not None:
             raise ValueError("dtype says how a file is written; give a path, or leave it out.")
         return KeptStates(reader, None, max_bytes)
-    encoders = reader.encoders
-    config = encoders.config
-    if config.passage_attention == "joint":
+    if reader.encoders.config.passage_attention == "joint":
         raise StatesError(
             "these encoders read passages jointly, so that a passage's states depend on those "
             "before it and cannot be kept one by one; keep them in memory: keep_states()."
         )
     path = path / STATES_FILE if path.is_dir() else path
-    chosen: Any = dtype or dtype_of(path) or str(encoders.dtype).removeprefix("torch.")
-    code = StateCode(
+    code = state_code(reader.encoders, dtype or dtype_of(path))
+    return KeptStates(reader, StateFile(path, reader.fingerprint, code), max_bytes)
+
+
+def state_code(encoders: Encoders, dtype: StateDtype | None = None) -> StateCode:
+    """How states of these encoders are written; without ``dtype`` in their own precision."""
+    config = encoders.config
+    own: Any = str(encoders.dtype).removeprefix("torch.")
+    return StateCode(
         config.num_hidden_layers,
         config.num_bodies * config.num_attention_heads,
         config.hidden_size // config.num_attention_heads,
-        chosen,
+        dtype or own,
     )
-    return KeptStates(reader, StateFile(path, reader.fingerprint, code), max_bytes)

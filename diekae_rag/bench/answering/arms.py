@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,8 +19,12 @@ from diekae_rag.answers import Mode
 from diekae_rag.bench.answering.by_hand import Timed, generate_by_hand, wait_for
 from diekae_rag.bench.answering.loop import as_one, in_a_loop
 from diekae_rag.bench.answering.workload import Asked
+from diekae_rag.files import STATES_FILE
 from diekae_rag.model import DiekaeModel
+from diekae_rag.passages import as_passages
 from diekae_rag.requests import Request, pad_left
+from diekae_rag.states.coding import StateDtype
+from diekae_rag.states.kept import KeptStates, state_code
 
 __all__ = ["ARMS", "AnswerArm"]
 
@@ -69,6 +75,31 @@ def of_mode(asked: Asked, mode: Mode) -> AnswerArm:
     if mode in ("inject", "combine"):
         kept += _state_bytes(asked)
     return AnswerArm(run, None, _longest(requests), kept)
+
+
+def kept_states(asked: Asked, dtype: StateDtype | None = None) -> AnswerArm:
+    """Injected, the passages read once: their states come from a file."""
+    plain, model = of_mode(asked, "inject"), asked.model
+    folder = TemporaryDirectory()  # gone with the last run that reads it
+    states: list[KeptStates] = []
+
+    def prepare() -> None:
+        states.clear()
+        (Path(folder.name) / STATES_FILE).unlink(missing_ok=True)
+        kept = model.keep_states(folder.name, dtype=dtype, max_bytes=0)
+        kept.add(passage for row in asked.passages for passage in as_passages(row))
+        model.states = None
+        states.append(kept)
+
+    def run() -> Timed:
+        model.states = states[0]
+        try:
+            return plain.run()
+        finally:
+            model.states = None
+
+    code = state_code(model.encoders, dtype)
+    return AnswerArm(run, prepare, plain.tokens_read, 4 + code.num_bytes(1))
 
 
 def bare(asked: Asked) -> AnswerArm:
@@ -154,9 +185,12 @@ ARMS: Mapping[str, Callable[[Asked], AnswerArm]] = {
     "stuffed": partial(of_mode, mode="stuff"),
     "stuffed, prefix cache": prefix_cache,
     "injected": partial(of_mode, mode="inject"),
+    "injected, kept states": kept_states,
+    "injected, kept in int8": partial(kept_states, dtype="int8"),
     "combined": partial(of_mode, mode="combine"),
     "six as one": partial(encoders_only, encode=as_one),
     "six in a loop": partial(encoders_only, encode=in_a_loop),
 }
-"""Every arm by name. ``injected`` is cold: its passages are encoded in the call. The last two are
+"""Every arm by name. ``injected`` is cold: its passages are encoded in the call; kept, they were
+read before, and what is kept of a token is its states and its id. The last two are
 encoders alone, ours and as first published; six where a model's depth allows it."""

@@ -47,6 +47,11 @@ _GOALS = (
           "first_seconds", 18, knowledge_tokens=1024, batch_size=1),
     _Goal("first token, stuffed / injected, 4,096 tokens as eight passages", "stuffed", "injected",
           "first_seconds", 60, knowledge_tokens=4096, batch_size=1, num_passages=8),
+    _Goal("first token, stuffed / kept states, 4,096 tokens", "stuffed", "injected, kept states",
+          "first_seconds", 110, knowledge_tokens=4096, batch_size=1),
+    *(_Goal(f"first token, kept states / no passages, {count:,} tokens", "injected, kept states",
+            "none", "first_seconds", 1.15, is_least=False, knowledge_tokens=count, batch_size=1)
+      for count in (128, 256, 512, 1024, 2048, 4096)),
     _Goal("64 new tokens, batch 8, stuffed / injected, 2,048 tokens", "stuffed", "injected",
           "seconds", 3, knowledge_tokens=2048, batch_size=8, new_tokens=64),
     _Goal("peak memory, injected / stuffed, batch 8, 2,048 tokens", "injected", "stuffed",

@@ -23,6 +23,8 @@ ARM_NAMES = (
     "stuffed",
     "stuffed, prefix cache",
     "injected",
+    "injected, kept states",
+    "injected, kept in int8",
     "combined",
     "six as one",
     "six in a loop",

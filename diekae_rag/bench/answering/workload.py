@@ -102,6 +102,8 @@ def _made(setting: AnswerSetting) -> tuple[PreTrainedModel, DiekaeModel, _Draw]:
         max_passages=setting.num_passages,
     )
     vocabulary = SHAPES[setting.shape].vocab_size
+    # As it comes from a folder. Frozen, torch would copy the head's weights at every first token.
+    workload.base.requires_grad_(True)
     bare = _bare(workload.base)
     model = DiekaeModel(workload.base, number_tokenizer(vocabulary), encoders)
     return bare, model, lambda rng, count: draw_text(rng, vocabulary, count)
