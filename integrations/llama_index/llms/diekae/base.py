@@ -149,6 +149,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
                 raise ValueError("LlamaIndex takes one answer: num_return_sequences must be 1.")
             assert self.completion_to_prompt is not None
             text = prompt if formatted else self.completion_to_prompt(prompt)
+            if not isinstance(text, str):
+                raise TypeError(f"the prompt must be a str, got {type(text).__name__}.")
             return Call(self.engine, str(text), documents, mode, options, is_worded)
 
     def _chat_call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Call:
