@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from llama_index.core import MockEmbedding, SummaryIndex, VectorStoreIndex
+from llama_index.core import MockEmbedding, SummaryIndex, TreeIndex, VectorStoreIndex
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.postprocessor import LLMRerank, LongContextReorder
 from llama_index.core.query_engine import (
@@ -194,3 +194,19 @@ async def test_an_invented_document_is_searched_with_and_not_read(
     assert spy.prompts_mention("Please write a passage")
     assert spy.prompts[-1].strip() == question
     assert not spy.encoders_read("by the sea")
+
+
+@WAYS
+async def test_a_tree_is_descended_in_the_open(way, llm, spy, answer, people, question):
+    answer("People.")
+    tree = TreeIndex([TextNode(text=text) for text in people], num_children=3, llm=llm)
+    spy.prompts.clear()
+    answer("ANSWER: 1", "In Kolwick.")
+
+    response = await way(tree.as_query_engine(llm=llm), question)
+
+    chosen, asked = spy.prompts
+    assert people[0] in chosen
+    assert asked.strip() == question
+    assert [node.node.get_content() for node in response.source_nodes] == [people[0]]
+    assert len(spy.passages) == 1

@@ -31,6 +31,14 @@ class Seen(BaseEventHandler):
 
 
 @pytest.fixture
+def counter(monkeypatch):
+    """The host's counter, in its settings before an index is made; by letters it would be wrong."""
+    counter = TokenCountingHandler(tokenizer=list)
+    monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([counter]))
+    return counter
+
+
+@pytest.fixture
 def seen():
     handler, root = Seen(), get_dispatcher()
     root.add_event_handler(handler)
@@ -54,8 +62,9 @@ async def test_raw_is_json(ask, llm, people, question):
     assert json.loads(json.dumps(raw)) == raw
 
 
-async def test_tokens_are_counted_as_the_base_model_read_them(ask, make_llm, people, question):
-    counter = TokenCountingHandler(tokenizer=list)  # by letters: no such count is taken
+async def test_tokens_are_counted_as_the_base_model_read_them(
+    ask, counter, make_llm, people, question
+):
     llm = make_llm(callback_manager=CallbackManager([counter]))
 
     usage = (await ask(llm, question, documents=list(people))).raw["usage"]
@@ -67,9 +76,7 @@ async def test_tokens_are_counted_as_the_base_model_read_them(ask, make_llm, peo
 
 @pytest.mark.parametrize("is_ours", [False, True])
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_query_counts_no_passage(is_ours, streaming, index, llm, question, monkeypatch):
-    counter = TokenCountingHandler(tokenizer=list)
-    monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([counter]))
+def test_a_query_counts_no_passage(is_ours, streaming, counter, index, llm, question):
     ours = {"response_synthesizer": DiekaeSynthesizer(llm, streaming=streaming)} if is_ours else {}
 
     str(index.as_query_engine(llm=llm, streaming=streaming, **ours).query(question))

@@ -208,6 +208,23 @@ def test_no_kind_of_template_leaks(template, index, llm, spy, people, question):
     assert spy.prompts_mention(question)
 
 
+def test_what_a_function_brings_along_by_itself_stays(index, llm, spy, people, question):
+    given = []
+    template = PromptTemplate(
+        "{today}, {context_str}: {query_str}",
+        function_mappings={
+            "today": lambda **values: "In May",
+            "context_str": lambda **values: given.append(values["context_str"]),
+        },
+    )
+
+    index.as_query_engine(llm=llm, text_qa_template=template).query(question)
+
+    assert spy.prompts_mention("In May")
+    assert given[-1] == ""
+    assert all(spy.encoders_read(text) for text in people)
+
+
 @pytest.mark.parametrize("mode", ["compact", "tree_summarize", "simple_summarize", "accumulate"])
 def test_a_chat_model_may_get_its_context_in_messages(mode, index, make_llm, spy, people, question):
     llm = make_llm(is_chat_model=True)
