@@ -40,11 +40,12 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     option of ``GenerationOptions``. A message may bring its own in
     ``additional_kwargs["documents"]``.
 
-    Whatever fails in a call is a ``RuntimeError``; what cannot be done is a ``DiekaeError``, one of
-    them. Two ways around this class keep text in the prompt: with
-    ``structured_answer_filtering=True``, a response synthesizer formats the context by itself; and
-    what a template's ``function_mappings`` bring along by themselves stays. Given the context, such
-    a function sees an empty one: encoders read what was retrieved, not what a function makes of it.
+    Whatever fails in a call is a ``RuntimeError``, but for what the host refuses before it asks;
+    what cannot be done is a ``DiekaeError``, one of them. Two ways around this class keep text in
+    the prompt: with ``structured_answer_filtering=True``, a response synthesizer formats the
+    context by itself; and what a template's ``function_mappings`` bring along by themselves stays.
+    Given the context, such a function sees an empty one: encoders read what was retrieved, not what
+    a function makes of it.
 
     Args:
         model_name: A folder, a hub id, or ``"demo"``; loaded when no ``engine`` is given. With
