@@ -137,7 +137,20 @@ def talking(model: DiekaeModel) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.fixture
-def say(model: DiekaeModel) -> Iterator[Callable[[str], None]]:
-    """Has the base model answer with a given text, whatever it is asked."""
-    with talking(model) as choose:
-        yield choose
+def say(model: DiekaeModel) -> Iterator[Callable[..., None]]:
+    """Has the base model give these answers, one a prompt and the last to all further ones."""
+    answers: list[list[int]] = [[]]
+    to_come: list[int] = []
+
+    def force(module, args, kwargs, output):
+        if kwargs["input_ids"].shape[1] > 1:
+            to_come[:] = answers.pop(0) if len(answers) > 1 else answers[0]
+        token = to_come.pop(0) if to_come else model.tokenizer.pad_token_id
+        output.logits[:, -1, token] = 1e9
+
+    def choose(*texts: str) -> None:
+        answers[:] = model.tokenizer(list(texts), add_special_tokens=False).input_ids
+
+    handle = model.base.register_forward_hook(force, with_kwargs=True)
+    yield choose
+    handle.remove()

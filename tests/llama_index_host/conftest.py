@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from llama_index.core import SummaryIndex
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.schema import TextNode
 from llama_index.llms.diekae import DiekaeLLM
 from transformers import LlamaForCausalLM
@@ -65,6 +67,32 @@ def spy(model: DiekaeModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
 @pytest.fixture
 def make_llm(model: DiekaeModel) -> Callable[..., DiekaeLLM]:
     return lambda **choices: DiekaeLLM(**{"engine": model, "max_new_tokens": 4, **choices})
+
+
+WAYS = ("", "a", "stream_", "astream_")
+
+
+@pytest.fixture(params=[f"{way}{kind}" for way in WAYS for kind in ("complete", "chat")])
+def entry(request: pytest.FixtureRequest) -> str:
+    """Each of the eight ways to ask."""
+    return request.param
+
+
+@pytest.fixture
+def ask(entry: str) -> Callable[..., Awaitable[Any]]:
+    """Asks an ``LLM`` in one of the eight ways and gives its last response."""
+
+    async def asking(llm: DiekaeLLM, prompt: Any, **given: Any) -> Any:
+        is_chat = entry.endswith("chat")
+        asked = [ChatMessage(prompt)] if is_chat and isinstance(prompt, str) else prompt
+        result = getattr(llm, entry)(asked, **given)
+        if entry.startswith("a"):
+            result = await result
+        if entry.startswith("astream"):
+            return [response async for response in result][-1]
+        return [*result][-1] if entry.startswith("stream") else result
+
+    return asking
 
 
 @pytest.fixture

@@ -62,14 +62,6 @@ def test_sources_and_usage_come_back_as_json(llm, question):
     assert json.dumps(response.additional_kwargs)
 
 
-def test_the_host_counts_its_tokens(llm, question):
-    from llama_index.core.callbacks.token_counting import get_tokens_from_response
-
-    response = llm.chat([ChatMessage(question)], documents=[TEXT])
-
-    assert get_tokens_from_response(response) == (response.raw["usage"]["prompt_tokens"], 4)
-
-
 def test_a_message_brings_its_documents(llm, spy, question):
     message = ChatMessage(question, additional_kwargs={"documents": [TEXT]})
 
@@ -134,50 +126,6 @@ def test_options_may_be_set_for_all_calls_or_one(make_llm, question):
     assert drawn.complete(question).text == drawn.complete(question).text
     assert drawn.complete(question, max_new_tokens=1).raw["usage"]["new_tokens"] == 1
     assert drawn.complete(question, mode="none", documents=[TEXT]).raw["sources"] == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"documents": TEXT}, "must be a list"),
-        ({"documents": [7]}, "cannot read a passage from int"),
-        ({"documents": 7}, "must be a list"),
-        ({"mode": "telepathy"}, "mode must be one of"),
-        ({"stop": [""]}, "stop string is empty"),
-        ({"max_new_tokens": 0}, "at least 1"),
-        ({"wibble": 1}, "unknown option"),
-        ({"num_return_sequences": 2, "temperature": 1.0}, "one answer"),
-    ],
-)
-@pytest.mark.parametrize("entry", ["complete", "stream_complete", "chat", "stream_chat"])
-def test_bad_input_is_a_clear_runtime_error(entry, options, message, llm, question):
-    prompt = question if "complete" in entry else [ChatMessage(question)]
-
-    with pytest.raises(DiekaeError, match=message):
-        list(getattr(llm, entry)(prompt, **options))
-
-
-@pytest.mark.parametrize("entry", ["complete", "stream_complete"])
-def test_an_empty_prompt_is_a_clear_runtime_error(entry, llm):
-    with pytest.raises(DiekaeError, match="prompt is empty"):
-        list(getattr(llm, entry)(" "))
-
-
-def test_a_conversation_without_messages_is_a_clear_error(llm):
-    with pytest.raises(DiekaeError, match="empty of any question"):
-        llm.chat([])
-
-
-def test_callbacks_see_one_call(make_llm, question):
-    from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
-
-    debug = LlamaDebugHandler(print_trace_on_end=False)
-    llm = make_llm(callback_manager=CallbackManager([debug]))
-
-    llm.chat([ChatMessage(question)])
-    list(llm.stream_complete(question))
-
-    assert len(debug.get_event_pairs(CBEventType.LLM)) == 2
 
 
 @settings(

@@ -1,9 +1,10 @@
-"""Unchanged query and chat engines: passages go to the encoders, the prompt is the question."""
+"""Unchanged query engines: passages go to the encoders, the prompt is the question."""
 
 from __future__ import annotations
 
 import pytest
 from llama_index.core import MockEmbedding, PromptTemplate, Settings, VectorStoreIndex
+from llama_index.core.base.response.schema import Response
 from llama_index.core.chat_engine.context import (
     DEFAULT_REFINE_TEMPLATE as CHAT_ENGINE_REFINE_TEMPLATE,
 )
@@ -71,11 +72,51 @@ def test_a_vector_index_works_unchanged(llm, spy, people, question):
     assert_only_encoders_read(spy, people, question)
 
 
-def test_generation_reads_no_context(index, llm, spy, question):
-    index.as_query_engine(llm=llm, response_mode="generation").query(question)
+async def ask(index, question, **chosen):
+    return str(index.as_query_engine(**chosen).query(question))
 
+
+async def aask(index, question, **chosen):
+    return str(await index.as_query_engine(**chosen).aquery(question))
+
+
+async def stream(index, question, **chosen):
+    return str(index.as_query_engine(streaming=True, **chosen).query(question))
+
+
+async def astream(index, question, **chosen):
+    response = await index.as_query_engine(streaming=True, **chosen).aquery(question)
+    return str(response) if isinstance(response, Response) else str(await response.get_response())
+
+
+@pytest.mark.parametrize("way", [ask, aask, stream, astream])
+async def test_generation_reads_no_context(way, index, llm, spy, question):
+    answer = await way(index, question, llm=llm, response_mode="generation")
+
+    assert answer == llm.complete(question).text
     assert spy.passages == []
-    assert [prompt.strip() for prompt in spy.prompts] == [question]
+    assert {prompt.strip() for prompt in spy.prompts} == {question}
+
+
+@pytest.mark.parametrize("way", [ask, aask, stream, astream])
+@pytest.mark.parametrize("mode", ["no_text", "context_only"])
+async def test_modes_that_only_retrieve_ask_no_model(
+    mode, way, index, llm, spy, people, question, monkeypatch
+):
+    monkeypatch.setattr(Settings, "_llm", llm)  # these two modes do not look at llm=
+
+    answer = await way(index, question, llm=llm, response_mode=mode)
+
+    assert answer == ("\n\n".join(people) if mode == "context_only" else "None")
+    assert spy.prompts == spy.passages == []
+
+
+@pytest.mark.parametrize("way", [stream, astream])
+@pytest.mark.parametrize("mode", ["accumulate", "compact_accumulate"])
+async def test_the_host_streams_no_accumulated_answers(mode, way, index, llm, spy, question):
+    with pytest.raises(ValueError, match="Unable to stream in Accumulate response mode"):
+        await way(index, question, llm=llm, response_mode=mode)
+    assert spy.prompts == spy.passages == []
 
 
 def test_joined_nodes_are_separate_passages_again(index, llm, spy, people, question):
@@ -167,6 +208,23 @@ def test_no_kind_of_template_leaks(template, index, llm, spy, people, question):
     assert spy.prompts_mention(question)
 
 
+def test_what_a_function_brings_along_by_itself_stays(index, llm, spy, people, question):
+    given = []
+    template = PromptTemplate(
+        "{today}, {context_str}: {query_str}",
+        function_mappings={
+            "today": lambda **values: "In May",
+            "context_str": lambda **values: given.append(values["context_str"]),
+        },
+    )
+
+    index.as_query_engine(llm=llm, text_qa_template=template).query(question)
+
+    assert spy.prompts_mention("In May")
+    assert given[-1] == ""
+    assert all(spy.encoders_read(text) for text in people)
+
+
 @pytest.mark.parametrize("mode", ["compact", "tree_summarize", "simple_summarize", "accumulate"])
 def test_a_chat_model_may_get_its_context_in_messages(mode, index, make_llm, spy, people, question):
     llm = make_llm(is_chat_model=True)
@@ -183,61 +241,6 @@ def test_a_chat_model_reads_the_question_alone(mode, index, make_llm, spy, peopl
     index.as_query_engine(llm=llm, response_mode=mode).query(question)
 
     assert_only_encoders_read(spy, people, question)
-
-
-@pytest.mark.parametrize("chat_mode", ["context", "condense_plus_context"])
-def test_a_chat_engine_sends_context_to_the_encoders(chat_mode, index, llm, spy, people, question):
-    chat = index.as_chat_engine(chat_mode=chat_mode, llm=llm)
-
-    chat.chat(question)
-
-    assert_only_encoders_read(spy, people, question)
-
-
-@pytest.mark.parametrize("chat_mode", ["context", "condense_plus_context"])
-async def test_so_it_does_async_and_streamed(chat_mode, index, llm, spy, people, question):
-    chat = index.as_chat_engine(chat_mode=chat_mode, llm=llm)
-    expected = str(chat.chat(question))
-    chat.reset()
-    streamed = "".join(chat.stream_chat(question).response_gen)
-    chat.reset()
-    both = await chat.astream_chat(question)
-    pieces = "".join([piece async for piece in both.async_response_gen()])
-    chat.reset()
-
-    assert str(await chat.achat(question)) == expected
-    assert streamed.strip() == pieces.strip() == expected.strip()
-    assert_only_encoders_read(spy, people, question)
-
-
-def test_a_chat_engine_keeps_the_users_system_prompt(index, llm, spy, question):
-    index.as_chat_engine(chat_mode="context", llm=llm, system_prompt="Be kind.").chat(question)
-
-    assert [p.strip() for p in spy.prompts] == [f"Be kind.\n{question}"]
-
-
-def test_a_second_turn_has_the_history_but_no_passage(index, llm, spy, people, question):
-    chat = index.as_chat_engine(chat_mode="context", llm=llm)
-    chat.chat(question)
-
-    chat.chat("And where now?")
-
-    assert question in spy.prompts[-1]
-    assert "And where now?" in spy.prompts[-1]
-    assert not any(spy.prompts_mention(text) for text in people)
-
-
-def test_a_simple_chat_engine_has_no_context(index, llm, spy, question):
-    index.as_chat_engine(chat_mode="simple", llm=llm).chat(question)
-
-    assert spy.passages == []
-    assert [prompt.strip() for prompt in spy.prompts] == [question]
-
-
-def test_the_memory_of_a_chat_engine_fits_the_base_model(index, llm):
-    chat = index.as_chat_engine(chat_mode="context", llm=llm)
-
-    assert chat._memory.token_limit == llm.engine.window - 256
 
 
 def test_stuffing_is_a_choice(index, make_llm, spy, people, question):

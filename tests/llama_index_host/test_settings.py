@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from llama_index.core import Settings
 from llama_index.llms.diekae import DiekaeLLM
 
 from diekae_rag import locations
@@ -54,6 +55,17 @@ def test_nonsense_is_refused_at_construction(fields, make_llm):
 def test_a_missing_folder_is_refused_at_construction(tmp_path):
     with pytest.raises(FileNotFoundError):
         DiekaeLLM(model_name=str(tmp_path / "nothing"))
+
+
+def test_it_may_be_the_model_of_the_whole_host(llm, index, spy, people, question, monkeypatch):
+    monkeypatch.setattr(Settings, "_llm", None)
+    Settings.llm = llm
+
+    answer = index.as_query_engine().query(question)
+
+    assert Settings.llm is llm
+    assert str(answer) == llm.complete(question, documents=people).text
+    assert not any(spy.prompts_mention(text) for text in people)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, DiekaeLLM.model_copy])

@@ -28,7 +28,7 @@ def kolwick(say) -> None:
 
 @pytest.fixture(params=[False, True], ids=["text", "chat"])
 def llm(request, make_llm):
-    return make_llm(is_chat_model=request.param, max_new_tokens=30)
+    return make_llm(is_chat_model=request.param, max_new_tokens=18)
 
 
 def assert_only_encoders_read(spy, people):
@@ -172,7 +172,7 @@ def test_a_structured_llm_keeps_what_a_prompt_is_about(llm, spy, people):
 
 
 def test_a_system_prompt_is_said_once_to_a_structured_llm(make_llm, spy, people, question):
-    llm = make_llm(is_chat_model=True, max_new_tokens=30, system_prompt="Be kind.")
+    llm = make_llm(is_chat_model=True, max_new_tokens=18, system_prompt="Be kind.")
 
     llm.as_structured_llm(Town).predict(
         DEFAULT_TEXT_QA_PROMPT, context_str=people[0], query_str=question

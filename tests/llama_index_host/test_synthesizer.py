@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from llama_index.core import MockEmbedding, SummaryIndex, VectorStoreIndex
 from llama_index.core.llms import MockLLM
@@ -88,3 +90,99 @@ def test_what_it_says_of_nothing_may_be_chosen(llm, question):
     synthesizer = DiekaeSynthesizer(llm, empty_response="I found nothing.")
 
     assert str(synthesizer.synthesize(question, [])) == "I found nothing."
+
+
+@pytest.fixture
+def nodes(people):
+    return [
+        NodeWithScore(node=TextNode(text=text, id_=str(n), metadata={"page": n}), score=1 - n / 4)
+        for n, text in enumerate(people)
+    ]
+
+
+async def ask(synthesizer, question, nodes):
+    return synthesizer.synthesize(question, nodes)
+
+
+async def aask(synthesizer, question, nodes):
+    return await synthesizer.asynthesize(question, nodes)
+
+
+async def stream(synthesizer, question, nodes):
+    return _streaming(synthesizer).synthesize(question, nodes).get_response()
+
+
+async def astream(synthesizer, question, nodes):
+    return await (await _streaming(synthesizer).asynthesize(question, nodes)).get_response()
+
+
+def _streaming(synthesizer):
+    return DiekaeSynthesizer(synthesizer.llm, streaming=True)
+
+
+WAYS = pytest.mark.parametrize("way", [ask, aask, stream, astream])
+
+
+@WAYS
+async def test_a_response_tells_usage_and_sources_beside_the_metadata_of_its_nodes(
+    way, make_llm, nodes, question
+):
+    llm = make_llm(attribute=True)
+    expected = llm.complete(question, documents=nodes).raw
+
+    response = await way(DiekaeSynthesizer(llm), question, nodes)
+
+    told = response.metadata
+    assert [told[node.node_id] for node in nodes] == [{"page": 0}, {"page": 1}, {"page": 2}]
+    assert [(s["id"], s["score"]) for s in told["sources"]] == [("0", 1), ("1", 0.75), ("2", 0.5)]
+    nats = [source["attribution"]["nats"] for source in told["sources"]]
+    assert nats == pytest.approx(
+        [source["attribution"]["nats"] for source in expected["sources"]], abs=1e-4
+    )
+    for figure in ("prompt_tokens", "new_tokens", "knowledge_tokens", "attribution_tokens"):
+        assert told["usage"][figure] == expected["usage"][figure] > 0
+    assert json.dumps(told)
+
+
+@WAYS
+async def test_the_users_nodes_stay_as_they_were(way, make_llm, nodes, question):
+    before = [node.model_copy(deep=True) for node in nodes]
+
+    response = await way(DiekaeSynthesizer(make_llm(attribute=True)), question, nodes)
+    for source in response.metadata["sources"]:
+        source["metadata"]["page"] = "changed"
+
+    assert nodes == before
+    assert response.source_nodes == nodes
+    assert all(kept is given for kept, given in zip(response.source_nodes, nodes, strict=True))
+
+
+def test_one_synthesizer_tells_each_response_its_own(llm, nodes, question):
+    synthesizer = DiekaeSynthesizer(llm, streaming=True)
+    first, second = (synthesizer.synthesize(question, [node]) for node in nodes[:2])
+
+    for response in (second, first):
+        assert "usage" not in response.metadata
+        str(response)
+
+    assert [s["id"] for s in first.metadata["sources"]] == ["0"]
+    assert [s["id"] for s in second.metadata["sources"]] == ["1"]
+
+
+def test_a_query_engine_hands_on_what_its_synthesizer_tells(index, llm, question):
+    engine = index.as_query_engine(llm=llm, response_synthesizer=DiekaeSynthesizer(llm))
+
+    told = engine.query(question).metadata
+
+    assert set(told) == {"0", "1", "2", "usage", "sources"}
+    assert "attribution" not in told["sources"][0]
+
+
+def test_texts_alone_are_read_too(llm, people, question):
+    told = {}
+
+    answer = DiekaeSynthesizer(llm).get_response(question, people, told=told)
+
+    assert answer == DiekaeSynthesizer(llm).get_response(question, people)
+    assert answer == llm.complete(question, documents=people).text
+    assert [source["text"] for source in told["sources"]] == list(people)

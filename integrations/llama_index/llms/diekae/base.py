@@ -40,9 +40,12 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     option of ``GenerationOptions``. A message may bring its own in
     ``additional_kwargs["documents"]``.
 
-    What is asked of the model and cannot be done is a ``DiekaeError`` (a ``RuntimeError``). One way
-    around this class keeps the context in the prompt: with ``structured_answer_filtering=True``,
-    a response synthesizer formats it by itself.
+    Whatever fails in a call is a ``RuntimeError``, but for what the host refuses before it asks;
+    what cannot be done is a ``DiekaeError``, one of them. Two ways around this class keep text in
+    the prompt: with ``structured_answer_filtering=True``, a response synthesizer formats the
+    context by itself; and what a template's ``function_mappings`` bring along by themselves stays.
+    Given the context, such a function sees an empty one: encoders read what was retrieved, not what
+    a function makes of it.
 
     Args:
         model_name: A folder, a hub id, or ``"demo"``; loaded when no ``engine`` is given. With
@@ -149,6 +152,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
                 raise ValueError("LlamaIndex takes one answer: num_return_sequences must be 1.")
             assert self.completion_to_prompt is not None
             text = prompt if formatted else self.completion_to_prompt(prompt)
+            if not isinstance(text, str):
+                raise TypeError(f"the prompt must be a str, got {type(text).__name__}.")
             return Call(self.engine, str(text), documents, mode, options, is_worded)
 
     def _chat_call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Call:

@@ -28,11 +28,15 @@ T = TypeVar("T")
 
 @contextmanager
 def loud_errors() -> Iterator[None]:
-    """Makes errors ``RuntimeError``: query engines swallow the others and answer with nothing."""
+    """Makes errors ``RuntimeError``: query engines swallow others and answer with nothing."""
     try:
         yield
+    except RuntimeError:
+        raise
     except (ValueError, TypeError) as error:
         raise DiekaeError(str(error)) from error
+    except Exception as error:
+        raise DiekaeError(f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

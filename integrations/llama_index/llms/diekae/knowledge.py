@@ -101,8 +101,13 @@ def attached_documents(messages: Sequence[ChatMessage]) -> list[Document]:
     The latest first: what does not fit the encoders is left out from the end.
 
     Raises:
-        TypeError: As ``read_documents``.
+        TypeError: As ``read_documents``, or these are no messages.
     """
+    for message in messages:
+        if not isinstance(message, ChatMessage):
+            raise TypeError(
+                f"messages must be a list of ChatMessage, got {type(message).__name__} in it."
+            )
     return [
         document
         for message in reversed(messages)

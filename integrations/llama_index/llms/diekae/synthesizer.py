@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any
 
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.response_synthesizers import BaseSynthesizer
@@ -27,6 +28,10 @@ class DiekaeSynthesizer(BaseSynthesizer):
     by the base model's window. This one hands the nodes over:
     ``index.as_query_engine(llm=llm, response_synthesizer=DiekaeSynthesizer(llm))``. Streamed, in a
     coroutine or neither, the answer is the same.
+
+    ``response.metadata`` has, beside the metadata of each node, ``"usage"`` and ``"sources"``: the
+    passages that were read (a long node is several, each with its id), with their ``attribution``
+    where ``llm.attribute`` asks for it. A streamed response has them once it is read to its end.
 
     Args:
         llm: The model.
@@ -59,33 +64,63 @@ class DiekaeSynthesizer(BaseSynthesizer):
 
     def synthesize(self, query: Any, nodes: list[NodeWithScore], *rest: Any, **kwargs: Any) -> Any:
         """Answers ``query`` from ``nodes``."""
-        return super().synthesize(query, nodes, *rest, **kwargs, documents=self._read(nodes))
+        told: dict[str, Any] = {}
+        given = {**kwargs, "documents": self._read(nodes), "told": told}
+        return _with_metadata(super().synthesize(query, nodes, *rest, **given), told)
 
     async def asynthesize(
         self, query: Any, nodes: list[NodeWithScore], *rest: Any, **kwargs: Any
     ) -> Any:
         """``synthesize``, with the event loop free."""
+        told: dict[str, Any] = {}
         documents = await asyncio.to_thread(self._read, nodes)
-        return await super().asynthesize(query, nodes, *rest, **kwargs, documents=documents)
+        given = {**kwargs, "documents": documents, "told": told}
+        return _with_metadata(await super().asynthesize(query, nodes, *rest, **given), told)
 
     def get_response(
-        self, query_str: str, text_chunks: Sequence[str], **kwargs: Any
+        self,
+        query_str: str,
+        text_chunks: Sequence[str],
+        told: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> RESPONSE_TEXT_TYPE:
-        """The answer to ``query_str``, from ``documents`` or else from the texts."""
+        """The answer to ``query_str``, from ``documents`` or else from the texts.
+
+        Args:
+            query_str: The question.
+            text_chunks: What to read where there are no ``documents``.
+            told: Filled with usage and sources once the answer is complete.
+            **kwargs: Whatever ``DiekaeLLM.complete`` takes.
+        """
         kwargs.setdefault("documents", text_chunks)
-        if self._streaming:
-            return (r.delta or "" for r in self.llm.stream_complete(query_str, True, **kwargs))
-        return str(self.llm.complete(query_str, True, **kwargs))
+        if not self._streaming:
+            return _tell(self.llm.complete(query_str, True, **kwargs), told).text
+        responses = self.llm.stream_complete(query_str, True, **kwargs)
+
+        def pieces() -> Generator[str, None, None]:
+            for response in responses:
+                yield _tell(response, told).delta or ""
+
+        return pieces()
 
     async def aget_response(
-        self, query_str: str, text_chunks: Sequence[str], **kwargs: Any
+        self,
+        query_str: str,
+        text_chunks: Sequence[str],
+        told: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> RESPONSE_TEXT_TYPE:
         """``get_response``, with the event loop free."""
         kwargs.setdefault("documents", text_chunks)
-        if self._streaming:
-            responses = await self.llm.astream_complete(query_str, True, **kwargs)
-            return (r.delta or "" async for r in responses)
-        return str(await self.llm.acomplete(query_str, True, **kwargs))
+        if not self._streaming:
+            return _tell(await self.llm.acomplete(query_str, True, **kwargs), told).text
+        responses = await self.llm.astream_complete(query_str, True, **kwargs)
+
+        async def pieces() -> AsyncGenerator[str, None]:
+            async for response in responses:
+                yield _tell(response, told).delta or ""
+
+        return pieces()
 
     def _read(self, nodes: Sequence[NodeWithScore]) -> list[Passage]:
         with loud_errors():
@@ -96,3 +131,17 @@ class DiekaeSynthesizer(BaseSynthesizer):
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
         """There is no prompt but the question."""
+
+
+def _tell(response: CompletionResponse, told: dict[str, Any] | None) -> CompletionResponse:
+    if told is not None and response.raw:
+        told.update(usage=response.raw["usage"], sources=response.raw["sources"])
+    return response
+
+
+def _with_metadata(response: Any, told: dict[str, Any]) -> Any:
+    """The response, with ``told`` beside its metadata: the same dict, for a stream fills it yet."""
+    if response.metadata is not None:
+        told.update({key: of_node for key, of_node in response.metadata.items() if key not in told})
+        response.metadata = told
+    return response
