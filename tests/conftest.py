@@ -115,29 +115,7 @@ def model(make_model: Callable[..., DiekaeModel]) -> DiekaeModel:
 
 
 @contextmanager
-def talking(model: DiekaeModel) -> Iterator[Callable[[str], None]]:
-    """Gives what has the base model answer with a given text, whatever it is asked."""
-    answer: list[int] = []
-    to_come: list[int] = []
-
-    def force(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        if kwargs["input_ids"].shape[1] > 1:
-            to_come[:] = answer
-        token = to_come.pop(0) if to_come else model.tokenizer.pad_token_id
-        output.logits[:, -1, token] = 1e9
-
-    def choose(text: str) -> None:
-        answer[:] = model.tokenizer(text, add_special_tokens=False).input_ids
-
-    handle = model.base.register_forward_hook(force, with_kwargs=True)
-    try:
-        yield choose
-    finally:
-        handle.remove()
-
-
-@pytest.fixture
-def say(model: DiekaeModel) -> Iterator[Callable[..., None]]:
+def talking(model: DiekaeModel) -> Iterator[Callable[..., None]]:
     """Has the base model give these answers, one a prompt and the last to all further ones."""
     answers: list[list[int]] = [[]]
     to_come: list[int] = []
@@ -152,5 +130,14 @@ def say(model: DiekaeModel) -> Iterator[Callable[..., None]]:
         answers[:] = model.tokenizer(list(texts), add_special_tokens=False).input_ids
 
     handle = model.base.register_forward_hook(force, with_kwargs=True)
-    yield choose
-    handle.remove()
+    try:
+        yield choose
+    finally:
+        handle.remove()
+
+
+@pytest.fixture
+def say(model: DiekaeModel) -> Iterator[Callable[..., None]]:
+    """``talking`` for the model of a test."""
+    with talking(model) as choose:
+        yield choose
