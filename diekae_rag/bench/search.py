@@ -26,10 +26,11 @@ from diekae_rag.passages import Passage
 
 __all__ = ["draw_vectors", "measure_search"]
 
-Data = Literal["clustered", "uniform"]
+Data = Literal["clustered", "overlapping", "uniform"]
 Vectors = NDArray[np.float32]
 
 _PER_CENTRE = 200
+_OVERLAPPING_SIZE = 24
 _AT_ONCE = 100_000
 _ALWAYS_EXACT = 2**62
 
@@ -112,8 +113,10 @@ def draw_vectors(
 
     ``clustered`` vectors resemble embeddings as far as it matters here: a random centre, one for
     200 passages, plus noise of the same length, so that two vectors around a centre have a cosine
-    of about a half and others about none. ``uniform`` ones have no structure at all: the hard case,
-    in which all passages are about equally far.
+    of about a half and others about none. ``overlapping`` ones are the same in 24 dimensions that
+    lie among the D, so that centres are close to one another, as topics are, and cells cut through
+    what is near. ``uniform`` ones have no structure at all: the hard case, in which all passages
+    are about equally far.
 
     Returns:
         ``[count, D]``.
@@ -123,12 +126,15 @@ def draw_vectors(
         (3, 8)
     """
     random = np.random.default_rng([seed, part + 3])
-    vectors = random.standard_normal((count, vector_size), dtype=np.float32)
-    if data == "clustered":
+    everywhere = np.random.default_rng([seed, 1])
+    drawn_size = min(_OVERLAPPING_SIZE, vector_size) if data == "overlapping" else vector_size
+    vectors = random.standard_normal((count, drawn_size), dtype=np.float32)
+    if data != "uniform":
         num_centres = max(size // _PER_CENTRE, 1)
-        everywhere = np.random.default_rng([seed, 1])
-        centres = everywhere.standard_normal((num_centres, vector_size), dtype=np.float32)
+        centres = everywhere.standard_normal((num_centres, drawn_size), dtype=np.float32)
         vectors += centres[random.integers(num_centres, size=count)]
+    if data == "overlapping":
+        vectors = vectors @ everywhere.standard_normal((drawn_size, vector_size), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 

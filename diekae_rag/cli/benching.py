@@ -49,6 +49,7 @@ class DataName(StrEnum):
     """How vectors lie: ``diekae_rag.bench.search.draw_vectors``."""
 
     clustered = "clustered"
+    overlapping = "overlapping"
     uniform = "uniform"
 
 
@@ -159,7 +160,8 @@ def search(
         str, typer.Option(help="Passages in each index, with commas between.")
     ] = "10000,100000,1000000",
     data: Annotated[
-        DataName, typer.Option(help="Around centres, as embeddings are, or without structure.")
+        DataName,
+        typer.Option(help="Around centres, as embeddings are, far or close, or no structure."),
     ] = DataName.clustered,
     vector_size: Annotated[int, typer.Option(min=1, help="Numbers in a vector.")] = 384,
     k: K = 5,

@@ -47,7 +47,7 @@ class PassageIndex:
     Equal scores are ordered by id. Threads may share an index.
 
     With more passages, adding puts them into cells, and a search compares those in the cells
-    nearest to the question: as many as it takes a sample of the passages to find 98 % of their 10
+    nearest to the question: as many as it takes a sample of the passages to find 97 % of their 10
     nearest others. Some of the ``k`` best may then be missed, and which ones depends on what was in
     the index when the cells were made; ``k`` passages come back as before, with their true scores,
     best first. ``search_info`` says what holds. Cells are made anew once as many passages were

@@ -50,7 +50,7 @@ def test_vectors_are_of_length_1_the_same_each_time_and_no_part_is_another():
     def draw(data, part):
         return draw_vectors(50, 1000, 16, data, seed=0, part=part)
 
-    for data in ("clustered", "uniform"):
+    for data in ("clustered", "overlapping", "uniform"):
         assert np.array_equal(draw(data, 0), draw(data, 0))
         assert np.linalg.norm(draw(data, 0), axis=1) == pytest.approx(1)
         likeness = np.concatenate([draw(data, part) for part in (-1, 0, 1)])

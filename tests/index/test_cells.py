@@ -93,7 +93,7 @@ def test_nearly_all_of_the_nearest_are_found_by_comparing_a_part(built, exact):
     found = built.search_many(list(QUESTIONS), k=5)
 
     assert not info["is_exact"]
-    assert info["recall"] >= 0.98
+    assert info["recall"] >= 0.97
     assert info["compared_share"] < 0.33
     assert recall(found, exact.search_many(list(QUESTIONS), k=5)) >= 0.95
 
