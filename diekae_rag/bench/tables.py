@@ -11,7 +11,14 @@ from rich.text import Text
 
 from diekae_rag.calibration import Calibration
 
-__all__ = ["benchmark_tables", "calibration_table", "fraction", "gibibytes", "hosts_table"]
+__all__ = [
+    "benchmark_tables",
+    "calibration_table",
+    "fraction",
+    "gibibytes",
+    "hosts_table",
+    "search_table",
+]
 
 
 def fraction(ratio: float | None) -> str:
@@ -79,6 +86,37 @@ def calibration_table(measured: Calibration) -> RenderableType:
             f"from kept states from {since('kept')}."
         ),
     )
+
+
+def search_table(report: Mapping[str, Any]) -> RenderableType:
+    """Lays out what ``measure_search`` returned."""
+    setting, goal = report["setting"], report["goal"]
+    table = Table(
+        title=f"{setting['data']} vectors of {setting['vector_size']}, k = {setting['k']}, one of "
+        f"{setting['num_questions']} questions at a time; goal: at most "
+        f"{1e3 * goal['search_seconds']:.0f} ms with a recall of {goal['recall']:.2f}"
+    )
+    table.add_column("passages", justify="right")
+    table.add_column("search")
+    for heading in ("build s", "ms a search", "min-max", "recall", "compared", "GiB"):
+        table.add_column(heading, justify="right")
+    for size, arms in report["sizes"].items():
+        for name, arm in arms.items():
+            ms = {key: 1e3 * value for key, value in arm["search_seconds"].items()}
+            info = arm["search_info"]
+            table.add_row(
+                f"{int(size):,}",
+                name if info["is_exact"] else f"{info['cells']:,} cells",
+                f"{arm['build_seconds']:.1f}",
+                f"{ms['median']:.2f}",
+                f"{ms['min']:.2f}-{ms['max']:.2f}",
+                f"{arm['recall']:.3f}",
+                "all" if info["is_exact"] else f"{info['compared_share']:.2%}",
+                gibibytes(arm["bytes"]),
+            )
+    machine = report["machine"]
+    where = f"{machine['processor']}, {machine['cores']} cores, {machine['capability']}"
+    return Group(table, Text(where))
 
 
 def _arms(report: Mapping[str, Any]) -> Table:

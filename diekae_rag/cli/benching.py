@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,14 @@ class DeviceName(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class DataName(StrEnum):
+    """How vectors lie: ``diekae_rag.bench.search.draw_vectors``."""
+
+    clustered = "clustered"
+    overlapping = "overlapping"
+    uniform = "uniform"
 
 
 @bench_app.callback()
@@ -168,3 +177,55 @@ def hosts(
         show_json(report)
     else:
         show(hosts_table(report))
+
+
+@bench_app.command()
+@reports_mistakes
+def search(
+    sizes: Annotated[
+        str, typer.Option(help="Passages in each index, with commas between.")
+    ] = "10000,100000,1000000",
+    data: Annotated[
+        DataName,
+        typer.Option(help="Around centres, as embeddings are, far or close, or no structure."),
+    ] = DataName.clustered,
+    vector_size: Annotated[int, typer.Option(min=1, help="Numbers in a vector.")] = 384,
+    k: K = 5,
+    questions: Annotated[int, typer.Option(min=1, help="How many to ask, one by one.")] = 100,
+    exact_up_to: Annotated[
+        int, typer.Option(min=0, help="Up to how many passages all are compared.")
+    ] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the vectors.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the report here as JSON; what is in it is not measured again."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what finding passages costs: time, recall and memory, by the size of the index.
+
+    A million passages of 384 numbers need about 5 GiB of memory, and some minutes.
+    """
+    from diekae_rag.bench.search import measure_search
+    from diekae_rag.bench.tables import search_table
+
+    try:
+        counts = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{sizes!r} is not numbers with commas between") from None
+    if min(counts) < 1:
+        raise typer.BadParameter("an index needs 1 passage or more")
+    report = measure_search(
+        counts,
+        data=data.value,
+        vector_size=vector_size,
+        k=k,
+        num_questions=questions,
+        exact_up_to=exact_up_to,
+        seed=seed,
+        output=output,
+    )
+    if as_json:
+        show_json(report)
+    else:
+        show(search_table(report))

@@ -10,8 +10,8 @@ from diekae_rag.index.encodable import encodable_text
 __all__ = ["as_count", "as_ids", "as_questions"]
 
 
-def as_count(k: int) -> int:
-    """Reads how many passages to find.
+def as_count(k: int, what: str = "k", least: int = 1) -> int:
+    """Reads how many passages to find, or another number of passages.
 
     Example:
         >>> as_count(0)
@@ -20,13 +20,14 @@ def as_count(k: int) -> int:
         ValueError: k=0 passages cannot be found; ask for 1 or more.
     """
     if isinstance(k, bool):
-        raise TypeError("k must be an integer, got a bool.")
+        raise TypeError(f"{what} must be an integer, got a bool.")
     try:
         k = operator.index(k)
     except TypeError as error:
-        raise TypeError(f"k must be an integer, got {type(k).__name__}.") from error
-    if k < 1:
-        raise ValueError(f"k={k} passages cannot be found; ask for 1 or more.")
+        raise TypeError(f"{what} must be an integer, got {type(k).__name__}.") from error
+    if k < least:
+        doing = "found" if what == "k" else "counted"
+        raise ValueError(f"{what}={k} passages cannot be {doing}; ask for {least} or more.")
     return k
 
 

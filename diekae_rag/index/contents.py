@@ -6,15 +6,17 @@ Axes: N entries, Q queries, D vector size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diekae_rag.index.cells import Cells
 from diekae_rag.index.conditions import Filter
 from diekae_rag.index.diversity import choose_diverse
 from diekae_rag.index.entries import Record
 from diekae_rag.index.store import PassageStore
-from diekae_rag.index.vectors import VectorTable
+from diekae_rag.index.vectors import EXACT_UP_TO, VectorTable
 from diekae_rag.passages import Passage
 
 __all__ = ["Contents"]
@@ -28,6 +30,8 @@ class Contents:
     Args:
         store: The passages.
         vectors: ``[N, D]``, by ascending row of the store; ``D`` is 0 before the first passage.
+        cells: Those of the vectors, where they were made before.
+        exact_up_to: Up to how many passages a search compares all.
 
     Example:
         >>> contents = Contents(PassageStore(), np.zeros((0, 0), np.float32))
@@ -36,11 +40,19 @@ class Contents:
         ['Turin.']
     """
 
-    def __init__(self, store: PassageStore, vectors: Vectors) -> None:
+    def __init__(
+        self,
+        store: PassageStore,
+        vectors: Vectors,
+        cells: Cells | None = None,
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
         self.store = store
-        self._table = VectorTable(vectors.shape[1]) if vectors.shape[1] else None
+        self._exact_up_to = exact_up_to
+        self._table = VectorTable(vectors.shape[1], exact_up_to) if vectors.shape[1] else None
         if self._table is not None:
             self._table.add(store.all_rows(), vectors)
+            self._table.cells = cells
 
     @property
     def vector_size(self) -> int:
@@ -52,13 +64,30 @@ class Contents:
         size = self.vector_size
         return self._table.in_order() if size and self._table else np.zeros((0, size), np.float32)
 
+    def cells(self) -> Cells | None:
+        """The cells of the vectors, in the order of the store."""
+        return self._table.cells_in_order() if self.vector_size and self._table else None
+
+    def train(self, *, show_progress: bool) -> None:
+        """Makes the cells that a search among many needs, where they are due."""
+        if self._table is not None:
+            self._table.train(show_progress=show_progress)
+
+    def search_info(self) -> dict[str, Any]:
+        """How passages are found, as JSON values."""
+        if self._table is None or not self.vector_size or self._table.cells is None:
+            return {"is_exact": True}
+        return {"is_exact": self._table.is_exact, **self._table.cells.describe()}
+
     def replace(self, records: Iterable[Record], vectors: Vectors) -> None:
         """Adds ``N`` records with ``[N, D]`` vectors in the places of those with the same ids.
 
         All are added or, if that fails, none.
         """
         records = list(records)
-        table = self._table if self._table and self.vector_size else VectorTable(vectors.shape[1])
+        table = self._table
+        if table is None or not self.vector_size:
+            table = VectorTable(vectors.shape[1], self._exact_up_to)
         replaced = self.store.rows_of(record.id for record in records)
         first = self.store.next_row()
         rows = range(first, first + len(records))

@@ -1,8 +1,9 @@
-"""A saved index: a folder of three files that is written whole and checked when read.
+"""A saved index: a folder of three or five files, written whole and checked when read.
 
-``manifest.json`` says what the folder is and carries a SHA-256 of the two others:
-``passages.sqlite`` and ``vectors.npy``. The checksums find damage, not malice; safety comes from
-formats that hold data only. Nothing in the folder can be executed by reading it.
+``manifest.json`` says what the folder is and carries a SHA-256 of the others: ``passages.sqlite``
+and ``vectors.npy``; with cells also ``centroids.npy`` and ``cells.npy``. The checksums find damage,
+not malice; safety comes from formats that hold data only. Nothing in the folder can be executed by
+reading it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diekae_rag.files import STATES_FILE, new_folder, set_aside, taking_turns, write_json
+from diekae_rag.index.cell_files import (
+    CENTROIDS,
+    NUMBERS,
+    cells_as_arrays,
+    cells_as_dict,
+    read_cells,
+)
+from diekae_rag.index.cells import Cells
 from diekae_rag.index.store import PassageStore
 
 __all__ = [
@@ -34,9 +43,15 @@ __all__ = [
 ]
 
 FORMAT = "diekae_rag.PassageIndex"
-VERSION = 2
+VERSION = 3
+_VERSION_WITHOUT_CELLS = 2
 MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.sqlite", "vectors.npy"
+_OURS = {MANIFEST, PASSAGES, VECTORS, CENTROIDS, NUMBERS, STATES_FILE}
 _TRIES = 20
+# What a manifest of an older format does not say yet.
+_LATER: dict[int, dict[str, Any]] = {1: {"probe": {}, "cells": {}}, 2: {"cells": {}}}
+
+Saved = tuple["Manifest", PassageStore, NDArray[np.float32], Cells | None]
 
 
 class IndexFolderError(ValueError):
@@ -53,6 +68,7 @@ class Manifest:
         vector_size: Numbers in a vector; 0 before the first passage.
         count: Passages, and vectors.
         probe: A text and its vector, to know the embedder again; empty without passages.
+        cells: What was measured when cells were made; empty without.
         files: SHA-256 of each other file, by name.
         format: Tells an index from other folders.
         version: Of the format; a newer one is refused.
@@ -63,13 +79,18 @@ class Manifest:
     vector_size: int
     count: int
     probe: dict[str, Any] = field(default_factory=dict)
+    cells: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
 
 
 def write_index_folder(
-    folder: Path, manifest: Manifest, store: PassageStore, vectors: NDArray[np.float32]
+    folder: Path,
+    manifest: Manifest,
+    store: PassageStore,
+    vectors: NDArray[np.float32],
+    cells: Cells | None = None,
 ) -> None:
     """Writes an index beside ``folder``, then puts it in its place by renaming.
 
@@ -85,17 +106,29 @@ def write_index_folder(
     with taking_turns(folder.parent):
         check_target(folder)
         with new_folder(folder) as fresh:
-            _write(fresh, manifest, store, vectors)
+            _write(fresh, manifest, store, vectors, cells)
             _bring_along(folder / STATES_FILE, fresh)
 
 
 def _write(
-    fresh: Path, manifest: Manifest, store: PassageStore, vectors: NDArray[np.float32]
+    fresh: Path,
+    manifest: Manifest,
+    store: PassageStore,
+    vectors: NDArray[np.float32],
+    cells: Cells | None,
 ) -> None:
     store.save(fresh / PASSAGES)
-    np.save(fresh / VECTORS, vectors, allow_pickle=False)
-    digests = {name: _sha256(fresh / name) for name in (PASSAGES, VECTORS)}
-    write_json(fresh / MANIFEST, {**asdict(manifest), "files": digests})
+    arrays = {VECTORS: vectors} if cells is None else {VECTORS: vectors, **cells_as_arrays(cells)}
+    for name, array in arrays.items():
+        np.save(fresh / name, array, allow_pickle=False)
+    content = asdict(manifest)
+    content["files"] = {name: _sha256(fresh / name) for name in (PASSAGES, *arrays)}
+    if cells is None:  # readers of the format before can read it
+        content["version"] = _VERSION_WITHOUT_CELLS
+        del content["cells"]
+    else:
+        content["cells"] = cells_as_dict(cells)
+    write_json(fresh / MANIFEST, content)
 
 
 def _bring_along(states: Path, fresh: Path) -> None:
@@ -108,7 +141,7 @@ def _bring_along(states: Path, fresh: Path) -> None:
         shutil.copy2(states, fresh / states.name)
 
 
-def read_index_folder(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
+def read_index_folder(folder: Path) -> Saved:
     """Reads and checks an index: every file against its checksum, every count against the others.
 
     Where another process saves to the folder meanwhile, what it held before or after is read, and
@@ -141,9 +174,10 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32]]:
+def _read_once(folder: Path) -> Saved:
     manifest = _read_manifest(folder)
-    for name in (PASSAGES, VECTORS):
+    cell_files = (CENTROIDS, NUMBERS) if manifest.cells else ()
+    for name in (PASSAGES, VECTORS, *cell_files):
         path = folder / name
         if not path.is_file():
             raise IndexFolderError(f"{folder} has no {name}; restore it, or build the index again.")
@@ -157,20 +191,33 @@ def _read_once(folder: Path) -> tuple[Manifest, PassageStore, NDArray[np.float32
         store = PassageStore.load(folder / PASSAGES)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _damaged(folder, f"{PASSAGES} cannot be read ({error})") from error
-    try:
-        vectors = np.load(folder / VECTORS, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, TokenError) as error:
-        raise _damaged(folder, f"{VECTORS} cannot be read ({error})") from error
+    vectors = _read_array(folder, VECTORS)
     shape = (manifest.count, manifest.vector_size)
     if manifest.count and not manifest.vector_size:
         raise _damaged(folder, f"{MANIFEST} counts passages without a vector size")
-    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.shape != shape:
+    if vectors.dtype != np.float32 or vectors.shape != shape:
         raise _damaged(folder, f"{VECTORS} is not a float32 array of shape {shape}")
     if not np.isfinite(vectors).all():
         raise _damaged(folder, f"{VECTORS} holds values that are not finite")
     if len(store) != manifest.count:
         raise _damaged(folder, f"{PASSAGES} holds {len(store)} passages, not {manifest.count}")
-    return manifest, store, vectors
+    if not manifest.cells:
+        return manifest, store, vectors, None
+    arrays = {name: _read_array(folder, name) for name in cell_files}
+    try:
+        return manifest, store, vectors, read_cells(manifest.cells, arrays, shape)
+    except ValueError as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def _read_array(folder: Path, name: str) -> NDArray[Any]:
+    try:
+        array = np.load(folder / name, allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, TokenError) as error:
+        raise _damaged(folder, f"{name} cannot be read ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise _damaged(folder, f"{name} is no array")
+    return array
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -191,8 +238,8 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} has index format {version}, this diekae_rag reads {VERSION}; "
             "upgrade diekae_rag, or build the index again."
         )
-    if version == 1:  # It had neither a probe nor attachments.
-        content = {**content, "probe": {}}
+    if type(version) is int:
+        content = {**content, **_LATER.get(version, {})}
     types: dict[str, type] = {
         "version": int,
         "format": str,
@@ -201,6 +248,7 @@ def _read_manifest(folder: Path) -> Manifest:
         "vector_size": int,
         "count": int,
         "probe": dict,
+        "cells": dict,
         "files": dict,
     }
     if set(content) != set(types) or any(type(content[k]) is not t for k, t in types.items()):
@@ -231,7 +279,7 @@ def check_target(folder: Path) -> None:
         raise IndexFolderError(
             f"{folder} is not empty and is not a passage index; save to another folder."
         )
-    if strangers := sorted(names - {MANIFEST, PASSAGES, VECTORS, STATES_FILE}):
+    if strangers := sorted(names - _OURS):
         raise IndexFolderError(
             f"{folder} also holds {strangers[0]!r}, which saving would delete; move it away first."
         )

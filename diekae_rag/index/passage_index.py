@@ -31,6 +31,7 @@ from diekae_rag.index.folder import Manifest, read_index_folder, write_index_fol
 from diekae_rag.index.probe import Probe
 from diekae_rag.index.reopening import opening_embedder, opening_probe
 from diekae_rag.index.store import PassageStore
+from diekae_rag.index.vectors import EXACT_UP_TO
 from diekae_rag.passages import Passage, as_passages
 
 __all__ = ["PassageIndex"]
@@ -49,15 +50,23 @@ class Follower(Protocol):
 
 
 class PassageIndex:
-    """Passages, their metadata and their vectors, searched exactly.
+    """Passages, their metadata and their vectors, searched exactly up to 200,000 of them.
 
-    What a search finds depends on the passages in the index alone: not on the order they came in,
-    not on what was added and deleted since, not on whether the index was saved and loaded. Equal
-    scores are ordered by id. Threads may share an index.
+    What such a search finds depends on the passages in the index alone: not on the order they came
+    in, not on what was added and deleted since, not on whether the index was saved and loaded.
+    Equal scores are ordered by id. Threads may share an index.
+
+    With more passages, adding puts them into cells, and a search compares those in the cells
+    nearest to the question: as many as it takes a sample of the passages to find 97 % of their 10
+    nearest others. Some of the ``k`` best may then be missed, and which ones depends on what was in
+    the index when the cells were made; ``k`` passages come back as before, with their true scores,
+    best first. ``search_info`` says what holds. Cells are made anew once as many passages were
+    added as there were before; for a million that takes a minute or two, and other threads wait.
 
     Args:
         embedder: A sentence-transformers name or folder, ``"minilm"``, or an ``Embedder``;
             ``GivenVectors()`` for an index that is given every vector.
+        exact_up_to: Up to how many passages a search compares the question with all of them.
 
     Example:
         >>> class Letters:
@@ -69,9 +78,13 @@ class PassageIndex:
         [('kiwi', 1.0)]
     """
 
-    def __init__(self, embedder: Embedder | str | Path = MINILM) -> None:
+    def __init__(
+        self, embedder: Embedder | str | Path = MINILM, *, exact_up_to: int = EXACT_UP_TO
+    ) -> None:
         self._embedder = as_embedder(embedder)
-        self._contents = Contents(PassageStore(), np.zeros((0, 0), np.float32))
+        self._exact_up_to = as_count(exact_up_to, what="exact_up_to", least=0)
+        nothing = np.zeros((0, 0), np.float32)
+        self._contents = Contents(PassageStore(), nothing, exact_up_to=self._exact_up_to)
         self._probe: Probe | None = None
         self._followers: list[Follower] = []
         self._lock = threading.RLock()
@@ -82,10 +95,11 @@ class PassageIndex:
         passages: Iterable[PassageLike],
         embedder: Embedder | str | Path = MINILM,
         *,
+        exact_up_to: int = EXACT_UP_TO,
         show_progress: bool = False,
     ) -> PassageIndex:
         """Makes an index of passages; as ``add`` to an empty one."""
-        index = cls(embedder)
+        index = cls(embedder, exact_up_to=exact_up_to)
         index._add(map(Entry, as_passages(passages)), show_progress)
         return index
 
@@ -93,6 +107,17 @@ class PassageIndex:
     def embedder(self) -> Embedder:
         """What turns texts into vectors."""
         return self._embedder
+
+    @property
+    def search_info(self) -> dict[str, Any]:
+        """How a search finds passages, as JSON values.
+
+        ``is_exact``: whether all are compared. Where cells were made also ``cells``, how many;
+        ``compared_share``, which part of the passages is compared (above a third all are, as that
+        is quicker); ``recall``, how much a sample of the passages found so.
+        """
+        with self._lock:
+            return self._contents.search_info()
 
     def __len__(self) -> int:
         with self._lock:
@@ -112,8 +137,9 @@ class PassageIndex:
     def add(self, passages: Iterable[PassageLike], *, show_progress: bool = False) -> list[str]:
         """Adds passages; one whose id is there already takes that passage's place.
 
-        Either all are added or, if anything is wrong, none. Of passages with the same id the last
-        one counts. Lone surrogates in text and metadata are stored as U+FFFD.
+        Either all are added or, if anything is wrong, none; if cells have to be made, that is after
+        all are added. Of passages with the same id the last one counts. Lone surrogates in text and
+        metadata are stored as U+FFFD.
 
         Args:
             passages: ``Passage`` objects, strings, or mappings with ``"text"``; a passage of only
@@ -163,6 +189,7 @@ class PassageIndex:
             self._contents.replace(records, vectors)
             if is_first:
                 self._probe = Probe(last[0].text_to_embed, vectors[0])
+            self._contents.train(show_progress=show_progress)
         return list(kept)
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -304,7 +331,7 @@ class PassageIndex:
             IndexFolderError: The folder holds something else than an index.
         """
         with self._lock:
-            vectors = self._contents.vectors()
+            vectors, cells = self._contents.vectors(), self._contents.cells()
             manifest = Manifest(
                 embedder=self._embedder.name,
                 is_custom_embedder=not isinstance(self._embedder, SentenceTransformerEmbedder),
@@ -312,7 +339,7 @@ class PassageIndex:
                 count=len(vectors),
                 probe=self._probe.as_dict() if self._probe is not None and len(vectors) else {},
             )
-            write_index_folder(Path(folder), manifest, self._contents.store, vectors)
+            write_index_folder(Path(folder), manifest, self._contents.store, vectors, cells)
 
     @classmethod
     def load(
@@ -321,6 +348,7 @@ class PassageIndex:
         embedder: Embedder | str | Path | None = None,
         *,
         takes_vectors: bool = False,
+        exact_up_to: int = EXACT_UP_TO,
     ) -> PassageIndex:
         """Reads an index that ``save`` wrote; nothing in the folder is executed.
 
@@ -333,16 +361,19 @@ class PassageIndex:
                 to make sure that these are its vectors.
             takes_vectors: The caller will pass vectors: an embedder that would have to be passed
                 may be missing.
+            exact_up_to: As for ``PassageIndex``. Cells are loaded as they were saved; where there
+                are none, the next ``add`` makes them, and until then searches are exact.
 
         Raises:
             IndexFolderError: The folder is missing, foreign, damaged or too new, or its vectors
                 come from another embedder.
         """
         folder = Path(folder)
-        manifest, store, vectors = read_index_folder(folder)
+        manifest, store, vectors, cells = read_index_folder(folder)
         given = None if embedder is None else as_embedder(embedder)
-        index = cls(opening_embedder(given, manifest, folder, takes_vectors))
-        index._contents = Contents(store, vectors)
+        opened = opening_embedder(given, manifest, folder, takes_vectors)
+        index = cls(opened, exact_up_to=exact_up_to)
+        index._contents = Contents(store, vectors, cells, index._exact_up_to)
         index._probe = opening_probe(given, manifest, folder, store, vectors)
         return index
 

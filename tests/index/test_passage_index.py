@@ -520,7 +520,7 @@ def rewrite(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "index format 3, this diekae_rag reads 2; upgrade"),
+        ({"version": 4}, "index format 4, this diekae_rag reads 3; upgrade"),
         ({"probe": {}}, "the probe is no text with its vector"),
         ({"probe": {"text": "Ada", "vector": [1.0]}}, "the probe is no text with 32 numbers"),
         ({"probe": {"text": 3, "vector": [0.0] * 32}}, "the probe is no text with 32 numbers"),
