@@ -64,6 +64,10 @@ def answer(
     positions: Annotated[
         str, typer.Option(help="Where a shape's encoders inject: at the prompt, or at all.")
     ] = "prompt",
+    memory: Annotated[
+        str,
+        typer.Option(help="Of an arm: apart, in a process of its own, or together; --quick: that."),
+    ] = "apart",
     arm: Annotated[list[str] | None, typer.Option(help=f"Only this arm; {_AGAIN}")] = None,
     output: Annotated[
         Path | None,
@@ -77,8 +81,8 @@ def answer(
 ) -> None:
     """Measure the time and memory of an answer: injected, stuffed, with nothing read.
 
-    Each setting is measured in a process of its own, its arms in turn, round after round. Close
-    what else is running first.
+    Each setting is timed in a process of its own, its arms in turn, round after round. Close what
+    else is running first.
     """
     from diekae_rag.bench.answering.report import ARM_NAMES, benchmark_answers
     from diekae_rag.bench.answering.setting import AnswerSetting
@@ -102,6 +106,7 @@ def answer(
         layers=tuple(layer or ()),
         sharing=sharing,
         positions=positions,
+        memory=memory,
     )
     lists = {
         "knowledge_tokens": knowledge_tokens,

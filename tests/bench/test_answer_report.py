@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
+from diekae_rag.bench.answering import apart
 from diekae_rag.bench.answering.exponents import exponent
 from diekae_rag.bench.answering.plots import save_answer_plot
 from diekae_rag.bench.answering.report import ARM_NAMES, benchmark_answers
@@ -182,6 +183,33 @@ def test_what_does_not_fit_is_a_line_in_the_table():
     assert "stuffed" not in report["cells"][0]["arms"]["none"]["ratios"]
 
 
+def test_each_arm_that_fits_has_a_process_for_its_memory(monkeypatch):
+    asked = []
+
+    def ask(setting, request, on_step):
+        asked.append(request)
+        if "memory_of" in request:
+            return {"peak_bytes": 5, "available_bytes": 9}
+        report = law(setting, request["arms"])
+        report["arms"]["none"]["peak_bytes"] = None
+        report["arms"]["stuffed"] = {"fits": False, "why": "memory ran out"}
+        return report
+
+    monkeypatch.setattr(apart, "_ask", ask)
+    report = apart.measure_apart(SETTING, ["none", "stuffed"], lambda step: None)
+
+    assert asked == [{"arms": ["none", "stuffed"]}, {"memory_of": "none"}]
+    assert report["arms"]["none"]["peak_bytes"] == 5
+    assert "peak_bytes" not in report["arms"]["stuffed"]
+
+
+def test_a_process_that_is_killed_leaves_a_line(monkeypatch):
+    monkeypatch.setattr(apart, "_ask", lambda *_: None)
+    report = benchmark_answers([SETTING], arms=["none"])
+
+    assert "does not fit: its process was ended" in shown(report)
+
+
 def test_the_plot_is_a_picture(tmp_path):
     settings = [*grid(SETTING, [8, 16]), replace(SETTING, shape="llama-160m", layers=())]
     report = benchmark_answers(settings, measure=law)
@@ -220,6 +248,7 @@ def test_the_command_measures_in_a_process_of_its_own_and_goes_on_from_its_file(
     place = tmp_path / "answers.json"
     command = ["bench", "answer", "--shape", "tiny", "--knowledge-tokens", "9", "--rounds", "1"]
     command += ["--arm", "none", "--arm", "injected", "--output", str(place), "--json"]
+    command += ["--memory", "together"]
 
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output

@@ -131,6 +131,17 @@ def test_a_workload_that_is_measured_gives_numbers_for_every_arm():
     assert report["arms"]["injected"]["tokens_read"] == 5
 
 
+@pytest.mark.parametrize("name", ["none", "stuffed, prefix cache"])
+def test_memory_is_measured_of_one_arm_alone_or_of_all_together(name):
+    alone = worker.measure_memory(SETTING, name)
+    together = worker.measure(replace(SETTING, memory="together"), [name])["arms"][name]
+    apart = worker.measure(SETTING, [name])["arms"][name]
+
+    assert alone.keys() <= together.keys()
+    assert together["available_bytes"] > 0
+    assert apart["peak_bytes"] is None
+
+
 def test_an_arm_that_does_not_fit_leaves_the_others(monkeypatch):
     def check(needed, device):
         if needed > 40_000:
@@ -150,6 +161,7 @@ def test_an_arm_that_does_not_fit_leaves_the_others(monkeypatch):
     [
         {"shape": "huge"}, {"rounds": 0}, {"dtype": "int8"}, {"layers": (4,)}, {"device": "tpu"},
         {"passages": 2000}, {"sharing": "some"}, {"positions": "none"}, {"new_tokens": 0},
+        {"memory": "none"},
     ],
     ids=str,
 )  # fmt: skip

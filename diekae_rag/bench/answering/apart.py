@@ -17,7 +17,9 @@ __all__ = ["measure_apart"]
 def measure_apart(
     setting: AnswerSetting, arms: Sequence[str], on_step: Callable[[str], object]
 ) -> Mapping[str, Any]:
-    """Measures one workload in a new process; where that is killed for its memory, nothing fits.
+    """Times one workload in a new process, and takes each arm's memory in another.
+
+    Where a process is killed for its memory, nothing fits.
 
     Args:
         setting: The workload.
@@ -28,21 +30,36 @@ def measure_apart(
         As ``worker.measure``.
 
     Raises:
-        RuntimeError: The process failed; the message ends as its own output did.
+        RuntimeError: A process failed; the message ends as its own output did.
     """
+    report = _ask(setting, {"arms": list(arms)}, on_step)
+    if report is None:
+        why = "its process was ended, most likely for its memory"
+        return {"arms": {name: {"fits": False, "why": why} for name in arms}}
+    for name, arm in report["arms"].items():
+        if arm["fits"] and arm["peak_bytes"] is None and setting.memory == "apart":
+            on_step(f"memory: {name}")
+            arm.update(_ask(setting, {"memory_of": name}, on_step) or {})
+    return report
+
+
+def _ask(
+    setting: AnswerSetting, request: Mapping[str, Any], on_step: Callable[[str], object]
+) -> dict[str, Any] | None:
+    """What a new process says; nothing, if it was killed."""
     command = [sys.executable, "-m", "diekae_rag.bench.answering.worker"]
-    request = json.dumps({"setting": setting.to_dict(), "arms": list(arms)}) + "\n"
+    line = json.dumps({"setting": setting.to_dict(), **request}) + "\n"
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                process.stdin.write(request)
+                process.stdin.write(line)
                 process.stdin.close()
                 last: dict[str, Any] = {}
-                for line in process.stdout:
-                    last = json.loads(line)
+                for answer in process.stdout:
+                    last = json.loads(answer)
                     if "step" in last:
                         on_step(last["step"])
             except BaseException:
@@ -50,9 +67,6 @@ def measure_apart(
                 raise
         said.seek(0)
         errors = said.read().strip()[-2000:]
-    if process.returncode < 0:
-        why = "its process was ended, most likely for its memory"
-        return {"arms": {name: {"fits": False, "why": why} for name in arms}}
-    if process.returncode:
+    if process.returncode > 0:
         raise RuntimeError(f"{setting.name} could not be measured: {errors}")
-    return last
+    return last if process.returncode == 0 else None

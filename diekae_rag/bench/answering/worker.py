@@ -20,7 +20,7 @@ from diekae_rag.bench.machine import describe_machine
 from diekae_rag.bench.memory import DoesNotFitError, available_bytes, check_fits
 from diekae_rag.memory import PeakMemory
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_memory"]
 
 _Told = Callable[[str], object]
 
@@ -31,8 +31,9 @@ def measure(
     """Times arms in turn, round after round, and then takes the memory of each.
 
     A first round is not counted. Memory is counted above all weights, in a run that is not timed
-    and that follows one of the same arm, so that no library's loading is in it. Where the system
-    only tells a process's peak since it began, memory is not measured.
+    and that follows one of the same arm, so that no library's loading is in it. On a CPU it is left
+    out where the setting wants it ``"apart"``, and where the system only tells a process's peak
+    since it began.
 
     Args:
         setting: The workload.
@@ -66,11 +67,13 @@ def measure(
     except (MemoryError, torch.OutOfMemoryError):
         why = "memory ran out"
         return {"arms": {name: {"fits": False, "why": why} for name in names}}
-    measured = list(arms)
+    measured, device = list(arms), asked.model.device
     arms.clear()  # and with them what they keep ready
     for name in measured:
-        on_step(f"memory: {name}")
-        results[name].update(_memory(ARMS[name](asked), asked.model.device))
+        results[name].update(peak_bytes=None, available_bytes=None)
+        if setting.memory == "together" or device.type == "cuda":
+            on_step(f"memory: {name}")
+            results[name].update(_memory(ARMS[name](asked), device))
     weights = {"base": asked.bare, "encoders": asked.model.encoders}
     return {
         "arms": results,
@@ -78,6 +81,26 @@ def measure(
         **{name: _size(module) for name, module in weights.items()},
         "machine": describe_machine(asked.model.device),
     }
+
+
+def measure_memory(setting: AnswerSetting, name: str) -> dict[str, Any]:
+    """The memory of one arm, in a process that runs no other.
+
+    Args:
+        setting: The workload.
+        name: One of ``ARMS``.
+
+    Returns:
+        ``peak_bytes`` above all weights, ``None`` where the system does not tell it, and
+        ``available_bytes`` before it.
+    """
+    asked = build_asked(setting)
+    warm = ARMS[name](asked)
+    if warm.prepare is not None:
+        warm.prepare()
+    warm.run()
+    del warm
+    return _memory(ARMS[name](asked), asked.model.device)
 
 
 def _made(asked: Asked, name: str) -> AnswerArm:
@@ -155,7 +178,11 @@ def _main() -> None:
         sys.stdout.write(json.dumps({"step": step}) + "\n")
         sys.stdout.flush()
 
-    report = measure(AnswerSetting(**request["setting"]), request["arms"], tell)
+    setting = AnswerSetting(**request["setting"])
+    if "memory_of" in request:
+        report = measure_memory(setting, request["memory_of"])
+    else:
+        report = measure(setting, request["arms"], tell)
     sys.stdout.write(json.dumps(report) + "\n")
 
 
