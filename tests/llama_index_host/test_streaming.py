@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 
 import pytest
@@ -11,11 +10,9 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
 from llama_index.llms.diekae.calls import Responses
 
+from .conftest import is_generating
+
 TEXT = "Ilma Bresk was born in Kolwick."
-
-
-def is_generating() -> bool:
-    return any(thread.name == "diekae-stream" for thread in threading.enumerate())
 
 
 def test_the_pieces_of_a_stream_are_the_answer(llm, question):
@@ -51,13 +48,69 @@ async def test_async_forms_give_the_same(llm, question):
     assert chats[-1].message.content == "".join(r.delta for r in chats) == text
 
 
-async def test_many_at_once_do_not_mix(llm, question):
-    documents = [[TEXT], ["Tarn Odell lives in Morvane."], []]
-    alone = [llm.complete(question, documents=given).text for given in documents]
+@pytest.mark.parametrize("entry", ["acomplete", "achat", "astream_complete", "astream_chat"])
+async def test_eight_at_once_do_not_mix(entry, make_llm, question):
+    llm = make_llm(max_new_tokens=8)
+    prompts = [f"{question} {n * n}" for n in range(8)]
+    documents = [[f"Person {n} lives in Town {n}."] for n in range(8)]
+    alone = [
+        llm.complete(prompt, documents=given).text
+        for prompt, given in zip(prompts, documents, strict=True)
+    ]
 
-    together = await asyncio.gather(*(llm.acomplete(question, documents=d) for d in documents))
+    async def asked(prompt, given):
+        said = prompt if "complete" in entry else [ChatMessage(prompt)]
+        work = getattr(llm, entry)(said, documents=given)
+        answer = (await drain(work))[-1] if "stream" in entry else await work
+        return answer.text if "complete" in entry else answer.message.content
 
-    assert [response.text for response in together] == alone
+    assert await asyncio.gather(*map(asked, prompts, documents)) == alone
+    assert len(set(alone)) > 4
+
+
+async def test_beams_are_awaited_too(llm, question):
+    given = {"documents": [TEXT], "num_beams": 2}
+
+    assert (await llm.acomplete(question, **given)).text == llm.complete(question, **given).text
+
+
+@pytest.fixture
+def forwards(model):
+    """Counts what the base model computes; ``forwards[0]`` is the count."""
+    count = [0]
+
+    def note(*_):
+        count[0] += 1
+
+    handle = model.base.register_forward_pre_hook(note)
+    yield count
+    handle.remove()
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.001, 0.05])
+@pytest.mark.parametrize("entry", ["acomplete", "achat"])
+async def test_an_answer_nobody_waits_for_stops(entry, wait, make_llm, forwards, question):
+    llm = make_llm(max_new_tokens=300)
+    prompt = question if entry == "acomplete" else [ChatMessage(question)]
+    task = asyncio.create_task(getattr(llm, entry)(prompt))
+    await asyncio.sleep(wait)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    llm.complete(question, max_new_tokens=1)  # waits for its turn
+    assert forwards[0] < 300
+
+
+async def test_a_query_that_times_out_stops(index, make_llm, forwards, question):
+    llm = make_llm(max_new_tokens=300)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(index.as_query_engine(llm=llm).aquery(question), 0.1)
+
+    llm.complete(question, max_new_tokens=1)  # waits for its turn
+    assert forwards[0] < 300
 
 
 async def drain(stream):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -59,6 +60,21 @@ class Call:
                     self.prompt, passages, self.mode, self.is_worded, **self.options
                 )
             )
+
+    async def aanswer(self) -> CompletionResponse:
+        """``answer``, with the event loop free; cancelled, it ends the generation.
+
+        Beams cannot be streamed, so theirs runs to its end.
+        """
+        if (self.options.get("num_beams") or 1) > 1:
+            return await asyncio.to_thread(self.answer)
+        source = Responses(self)
+        try:
+            last = await asyncio.to_thread(lambda: deque(source, maxlen=1).pop())
+        except asyncio.CancelledError:
+            await asyncio.to_thread(source.close)
+            raise
+        return last.model_copy(update={"delta": None})
 
     def open(self) -> AnswerStream:
         """Begins to generate."""

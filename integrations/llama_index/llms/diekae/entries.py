@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any
@@ -41,8 +40,8 @@ class EntryPoints(LLM):
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
-        """``complete``, with the event loop free."""
-        return await asyncio.to_thread(self._call(prompt, formatted, kwargs).answer)
+        """``complete``, with the event loop free; whoever stops waiting stops it."""
+        return await self._call(prompt, formatted, kwargs).aanswer()
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -79,8 +78,8 @@ class EntryPoints(LLM):
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """``chat``, with the event loop free."""
-        return as_chat(await asyncio.to_thread(self._chat_call(messages, kwargs).answer))
+        """``chat``, with the event loop free; whoever stops waiting stops it."""
+        return as_chat(await self._chat_call(messages, kwargs).aanswer())
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """``chat`` as it comes."""
