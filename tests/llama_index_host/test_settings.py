@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from llama_index.core import Settings
+from llama_index.core.extractors import KeywordExtractor
 from llama_index.llms.diekae import DiekaeLLM
 
 from diekae_rag import locations
@@ -119,3 +121,43 @@ def test_what_was_given_an_engine_asks_for_one_again(make_llm, model, question):
 
     assert again.to_dict() == llm.to_dict()
     assert again.complete(question).text == llm.complete(question).text
+
+
+def keep_all(prompt, variables):
+    """A gate that pickle can find again."""
+    return False
+
+
+def test_pickling_takes_nothing_away(llm, question):
+    before = llm.complete(question).text
+
+    pickle.dumps(llm)
+
+    assert llm.complete(question).text == before
+
+
+def test_what_was_loaded_by_name_is_unpickled(saved, question, monkeypatch):
+    monkeypatch.setattr(locations, "demo_folder", lambda: saved)
+    llm = DiekaeLLM(max_new_tokens=3, stop=["."], should_route=keep_all)
+
+    again = pickle.loads(pickle.dumps(llm))
+
+    assert again.to_dict() == llm.to_dict()
+    assert again.should_route is keep_all
+    assert again.complete(question).text == llm.complete(question).text
+
+
+def test_what_was_given_an_engine_is_not_unpickled_without_it(llm):
+    pickled = pickle.dumps(llm)
+
+    with pytest.raises(ValueError, match="model_name is empty"):
+        pickle.loads(pickled)
+
+
+def test_a_part_that_holds_it_keeps_it_when_pickled(llm):
+    extractor = KeywordExtractor(llm=llm)
+
+    pickle.dumps(extractor)
+
+    assert extractor.llm is llm
+    assert extractor.llm.engine is llm.engine

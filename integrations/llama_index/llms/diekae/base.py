@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
@@ -50,8 +51,8 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     Args:
         model_name: A folder, a hub id, or ``"demo"``; loaded when no ``engine`` is given. With
             one it is a name and nothing more.
-        engine: A model that is loaded already. Copies of this object share it; it is not
-            serialized, so ``from_dict`` takes it again: ``DiekaeLLM.from_dict(data, engine=...)``.
+        engine: A model that is loaded already. Copies of this object share it; it is neither
+            serialized nor pickled: ``DiekaeLLM.from_dict(data, engine=...)`` takes it again.
         mode: ``"inject"``, ``"stuff"``, ``"combine"`` or ``"none"``, as in ``DiekaeModel``.
         max_new_tokens: Most tokens of an answer.
         temperature: 0 is greedy; above, tokens are drawn.
@@ -110,6 +111,15 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> DiekaeLLM:
         return super().__deepcopy__({**(memo or {}), id(self.engine): self.engine})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the engine, which is loaded again by name, and without observers.
+
+        The host's own pickling would take the engine away from this very object.
+        """
+        left = ("engine", "callback_manager", "rate_limiter")
+        kept = {name: value for name, value in self.__dict__.items() if name not in left}
+        return partial(type(self), **kept), ()
 
     @classmethod
     def class_name(cls) -> str:
