@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,3 +114,8 @@ def question() -> str:
 @pytest.fixture
 def index() -> SummaryIndex:
     return SummaryIndex([TextNode(text=text, id_=str(n)) for n, text in enumerate(PEOPLE)])
+
+
+def is_generating() -> bool:
+    """Whether a streamed answer is being computed."""
+    return any(thread.name == "diekae-stream" for thread in threading.enumerate())
