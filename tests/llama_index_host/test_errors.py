@@ -109,3 +109,15 @@ def test_so_is_an_error_in_a_gate_of_the_users_own(make_llm):
 
     with pytest.raises(DiekaeError, match="KeyError: 'persona'"):
         llm.predict(PromptTemplate("{context_str} {query_str}"), context_str="", query_str="?")
+
+
+@pytest.mark.parametrize("is_chat_model", [False, True])
+def test_a_template_that_fails_is_no_empty_response(make_llm, question, is_chat_model):
+    def fail(**variables):
+        raise ValueError("nothing to format")
+
+    template = PromptTemplate("{context_str}{query_str}", function_mappings={"context_str": fail})
+    llm = make_llm(is_chat_model=is_chat_model)
+
+    with pytest.raises(DiekaeError, match="nothing to format"):
+        llm.predict(template, context_str="Ada.", query_str=question)

@@ -10,6 +10,8 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.llms.diekae import DiekaeSynthesizer
 
+from tests.llama_index_host.conftest import is_generating
+
 
 def test_nodes_stay_passages_of_one_call(llm, spy, question):
     texts = [f"Person {n} lives in Town {n}.\n\nIt is far away." for n in range(30)]
@@ -186,3 +188,14 @@ def test_texts_alone_are_read_too(llm, people, question):
     assert answer == DiekaeSynthesizer(llm).get_response(question, people)
     assert answer == llm.complete(question, documents=people).text
     assert [source["text"] for source in told["sources"]] == list(people)
+
+
+async def test_an_async_stream_that_is_closed_stops_the_generation(make_llm, nodes, question):
+    synthesizer = DiekaeSynthesizer(make_llm(max_new_tokens=400), streaming=True)
+    response = await synthesizer.asynthesize(question, nodes)
+    await anext(response.response_gen)
+    assert is_generating()
+
+    await response.response_gen.aclose()
+
+    assert not is_generating()

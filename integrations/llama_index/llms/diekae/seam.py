@@ -52,13 +52,15 @@ class RoutingLLM(LLM):
             prompt: The template.
             prompt_args: Values it is to be formatted with.
         """
-        route = self.find_route(prompt, prompt_args)
-        if route is None:
-            return get_messages(prompt, **prompt_args)
-        *others, last = get_messages(route.prompt, **route.variables)
+        with loud_errors():
+            route = self.find_route(prompt, prompt_args)
+            if route is None:
+                return get_messages(prompt, **prompt_args)
+            *others, last = get_messages(route.prompt, **route.variables)
         attached = {**last.additional_kwargs, "documents": route.documents}
         return [*others, last.model_copy(update={"additional_kwargs": attached})]
 
+    @loud_errors()
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
         route = self.find_route(prompt, prompt_args)
         if route is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from llama_index.core.base.llms.types import CompletionResponse
@@ -117,8 +118,9 @@ class DiekaeSynthesizer(BaseSynthesizer):
         responses = await self.llm.astream_complete(query_str, True, **kwargs)
 
         async def pieces() -> AsyncGenerator[str, None]:
-            async for response in responses:
-                yield _tell(response, told).delta or ""
+            async with aclosing(responses):  # whoever closes this one ends the generation
+                async for response in responses:
+                    yield _tell(response, told).delta or ""
 
         return pieces()
 
