@@ -483,10 +483,14 @@ class DiekaeModel:
         request = self.prepare(prompt, passages, "inject", max_new_tokens, is_worded, warns=False)
         is_kept = self.states is not None and self.states.knows(request)
         way, reason = self.calibration.choose(request.knowledge_tokens, is_kept=is_kept)
-        stuffed = self.prepare(prompt, passages, "stuff", max_new_tokens, is_worded, warns=False)
-        if way == "stuff" and stuffed.truncated_tokens > request.truncated_tokens:
-            way, reason = "inject", f"{reason}; stuffed, they would not all fit"
-        chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded)
+        chosen = request
+        if way == "stuff":
+            chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded, warns=False)
+            if chosen.truncated_tokens > request.truncated_tokens:
+                way, reason = "inject", f"{reason}; stuffed, they would not all fit"
+                chosen = request
+        if chosen.truncated_tokens:  # once more, to say so
+            chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded)
         chosen.mode_reason = reason
         return way, chosen
 

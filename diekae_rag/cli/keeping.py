@@ -56,8 +56,7 @@ def states(
     began = time.perf_counter()
     num_new = kept.follow(opened, show_progress=True)
     seconds = time.perf_counter() - began
-    if kept.file is None:
-        raise typer.Exit(1)
+    assert kept.file is not None  # it was opened with a path
     report = {
         "states": str(kept.file.path),
         "passages": len(kept.file),

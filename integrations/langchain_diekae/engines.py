@@ -7,15 +7,13 @@ import secrets
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from safetensors.torch import save
 from transformers import PreTrainedModel
 
-from diekae_rag import DiekaeModel, Encoders
+from diekae_rag import DiekaeModel
 
 __all__ = ["find_engine", "fingerprint", "identify_base"]
 
 _LOADED: WeakKeyDictionary[DiekaeModel, str] = WeakKeyDictionary()
-_FINGERPRINTS: WeakKeyDictionary[Encoders, tuple[int, str]] = WeakKeyDictionary()
 _OBJECTS: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
@@ -47,19 +45,13 @@ def find_engine(engine: Any, model: str) -> DiekaeModel:
     raise ValueError(f"engine and model={model!r} were both given; pass one of them.")
 
 
-def fingerprint(encoders: Encoders) -> str:
-    """Tells encoders apart by config and weights, alike in every process.
+def fingerprint(engine: DiekaeModel) -> str:
+    """Tells an engine's encoders apart by config and weights, alike in every process.
 
     Computed once, and again when the weights were trained on.
     """
-    version = sum(parameter._version for parameter in encoders.parameters())
-    known = _FINGERPRINTS.get(encoders)
-    if known is None or known[0] != version:
-        digest = hashlib.sha256(encoders.config.to_json_string().encode())
-        for name, tensor in sorted(encoders.state_dict().items()):
-            digest.update(save({name: tensor.contiguous()}))
-        known = _FINGERPRINTS[encoders] = (version, digest.hexdigest()[:16])
-    return known[1]
+    said = f"{engine.fingerprint} {engine.encoders.config.to_json_string()}"
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def identify_base(base: PreTrainedModel) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class DiekaeSettings(BaseModel):
             raise ValueError(f"options holds {sorted(named)}; give each by its own name.")
         GenerationOptions.read(self._settings(None))
         self.engine = find_engine(self.engine, self.model)
-        fingerprint(self.engine.encoders)  # takes a while, which no event loop should wait for
+        fingerprint(self.engine)  # takes a while, which no event loop should wait for
         return self
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -113,7 +113,7 @@ class DiekaeSettings(BaseModel):
         return {
             "model": self.model,
             "base": identify_base(self.engine.base),
-            "encoders": fingerprint(self.engine.encoders),
+            "encoders": fingerprint(self.engine),
             "mode": self.mode,
             **self._settings(None),
         }
