@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from diekae_rag.cli.benching import DeviceName, DtypeName, ShapeName
-from diekae_rag.cli.console import note, show, show_json
+from diekae_rag.cli.bench_options import (
+    AGAIN,
+    BenchModel,
+    Device,
+    DeviceName,
+    Dtype,
+    Layers,
+    Output,
+    Shape,
+    Sharing,
+    model_fields,
+    plot_beside,
+)
+from diekae_rag.cli.console import show, show_json
 from diekae_rag.cli.mistakes import reports_mistakes
 from diekae_rag.cli.options import AsJson
 
@@ -17,30 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
-_AGAIN = "may be given again."
-
 
 @reports_mistakes
 def answer(
-    shape: Annotated[
-        ShapeName | None,
-        typer.Option(help="The base model, with random weights; else llama-1.1b."),
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="Instead, encoders with their base model: a folder, a hub id, demo.")
-    ] = "",
+    shape: Shape = None,
+    model: BenchModel = "",
     knowledge_tokens: Annotated[
-        list[int] | None, typer.Option(min=1, help=f"Of passages for each prompt; {_AGAIN}")
+        list[int] | None, typer.Option(min=1, help=f"Of passages for each prompt; {AGAIN}")
     ] = None,
     passages: Annotated[
         list[int] | None,
-        typer.Option(min=1, help=f"How many they make; else as many of 512 as it takes; {_AGAIN}"),
+        typer.Option(min=1, help=f"How many they make; else as many of 512 as it takes; {AGAIN}"),
     ] = None,
     batch_size: Annotated[
-        list[int] | None, typer.Option(min=1, help=f"Prompts answered at once; {_AGAIN}")
+        list[int] | None, typer.Option(min=1, help=f"Prompts answered at once; {AGAIN}")
     ] = None,
     new_tokens: Annotated[
-        list[int] | None, typer.Option(min=1, help=f"In each answer, exactly; {_AGAIN}")
+        list[int] | None, typer.Option(min=1, help=f"In each answer, exactly; {AGAIN}")
     ] = None,
     prompt_tokens: Annotated[int, typer.Option(min=1, help="In each prompt.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="Times that each arm is timed.")] = 3,
@@ -50,17 +56,10 @@ def answer(
     full: Annotated[
         bool, typer.Option("--full", help="Every length, batch and answer: hours.")
     ] = False,
-    dtype: Annotated[
-        DtypeName | None, typer.Option(help="Precision; else bfloat16, of tiny float32.")
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to measure.")] = DeviceName.auto,
-    layer: Annotated[
-        list[int] | None,
-        typer.Option(min=0, help=f"A layer of a shape to inject into; {_AGAIN}"),
-    ] = None,
-    sharing: Annotated[
-        str, typer.Option(help="Of a shape's encoders: separate, or shared, one trunk for all.")
-    ] = "separate",
+    dtype: Dtype = None,
+    device: Device = DeviceName.auto,
+    layer: Layers = None,
+    sharing: Sharing = "separate",
     positions: Annotated[
         str, typer.Option(help="Where a shape's encoders inject: at the prompt, or at all.")
     ] = "prompt",
@@ -68,15 +67,8 @@ def answer(
         str,
         typer.Option(help="Of an arm: apart, in a process of its own, or together; --quick: that."),
     ] = "apart",
-    arm: Annotated[list[str] | None, typer.Option(help=f"Only this arm; {_AGAIN}")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            dir_okay=False,
-            help="A JSON file, written after each setting: the same command goes on from it. A "
-            "plot goes beside it.",
-        ),
-    ] = None,
+    arm: Annotated[list[str] | None, typer.Option(help=f"Only this arm; {AGAIN}")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the time and memory of an answer: injected, stuffed, with nothing read.
@@ -89,24 +81,12 @@ def answer(
     from diekae_rag.bench.answering.tables import answer_tables
     from diekae_rag.progress import progress_bars
 
-    if model:
-        from diekae_rag.locations import locate
-
-        if shape or layer:
-            raise ValueError("--model brings its own shape and layers; leave those options out.")
-        locate(model)
-    named = shape or (ShapeName.llama_160m if quick else ShapeName.llama_1b)
     setting = AnswerSetting(
-        shape=named.value,
-        model=model,
         prompt_tokens=prompt_tokens,
         rounds=rounds,
-        dtype=dtype.value if dtype else "auto",
-        device=device.value,
-        layers=tuple(layer or ()),
-        sharing=sharing,
         positions=positions,
         memory=memory,
+        **model_fields(shape, model, dtype, device, layer, sharing, quick=quick),
     )
     lists = {
         "knowledge_tokens": knowledge_tokens,
@@ -126,7 +106,7 @@ def answer(
             ),
         )
     if output is not None:
-        _plot(report, output.with_suffix(".png"))
+        plot_beside(output, _save, report)
     if as_json:
         show_json(report)
     else:
@@ -154,10 +134,7 @@ def _settings(
     return full_grid(setting) if full else default_grid(setting)
 
 
-def _plot(report: dict[str, Any], path: Path) -> None:
-    try:
-        from diekae_rag.bench.answering.plots import save_answer_plot
-    except ImportError as error:
-        note("no plot", str(error))
-        return
-    note("plot", str(save_answer_plot(report, path)), "cyan")
+def _save(report: Mapping[str, Any], path: Path) -> Path:
+    from diekae_rag.bench.answering.plots import save_answer_plot
+
+    return save_answer_plot(report, path)

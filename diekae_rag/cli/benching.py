@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from diekae_rag.cli.bench_options import AGAIN, Device, DeviceName, DtypeName, ShapeName
 from diekae_rag.cli.console import note, quiet_libraries, show, show_json
 from diekae_rag.cli.mistakes import reports_mistakes
 from diekae_rag.cli.options import AsJson, K, ModelName
@@ -19,30 +20,6 @@ bench_app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-class ShapeName(StrEnum):
-    """The shapes of ``diekae_rag.bench.setting``."""
-
-    tiny = "tiny"
-    llama_160m = "llama-160m"
-    llama_1b = "llama-1.1b"
-    llama_2_7b = "llama-2-7b"
-
-
-class DtypeName(StrEnum):
-    """Precision of weights, gradients and optimiser states."""
-
-    bfloat16 = "bfloat16"
-    float32 = "float32"
-
-
-class DeviceName(StrEnum):
-    """Where to measure."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class DataName(StrEnum):
@@ -71,7 +48,7 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an arm in a round.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Times that each arm is measured.")] = 3,
     dtype: Annotated[DtypeName, typer.Option(help="Precision.")] = DtypeName.bfloat16,
-    device: Annotated[DeviceName, typer.Option(help="Where to measure.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     layer: Annotated[
         list[int] | None,
         typer.Option(
@@ -80,9 +57,7 @@ def train(
             "depth, 3 to 8 of 32.",
         ),
     ] = None,
-    arm: Annotated[
-        list[str] | None, typer.Option(help="Only this arm; may be given again.")
-    ] = None,
+    arm: Annotated[list[str] | None, typer.Option(help=f"Only this arm; {AGAIN}")] = None,
     gradient_checkpointing: Annotated[
         bool,
         typer.Option("--gradient-checkpointing", help="For LoRA and full: less memory, more time."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from diekae_rag.bench.answering.exponents import fit_exponents
 from diekae_rag.bench.answering.goals import check_goals
 from diekae_rag.bench.answering.setting import AnswerSetting
 from diekae_rag.bench.answering.summary import compare, summarise
+from diekae_rag.bench.cells import read_cells
 from diekae_rag.files import write_json
 
 __all__ = ["ARM_NAMES", "benchmark_answers"]
@@ -68,7 +68,7 @@ def benchmark_answers(
         raise ValueError("there is nothing to measure; give at least one setting.")
     wanted = [name for name in ARM_NAMES if name in arms]
     place = None if output is None else Path(output)
-    cells = [] if place is None else _read(place)
+    cells = [] if place is None else read_cells(place, _FORMAT)
     asked = [setting.to_dict() for setting in settings]
     for number, setting in enumerate(settings):
         there = [cell for cell in cells if cell["setting"] == asked[number]]
@@ -110,22 +110,3 @@ def _report(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for name, own in models.items()
         },
     }
-
-
-def _read(place: Path) -> list[dict[str, Any]]:
-    """The cells of a file, if it is there.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    if not place.exists():
-        return []
-    try:
-        report = json.loads(place.read_text(encoding="utf-8"))
-    except ValueError:
-        report = None
-    if not isinstance(report, dict) or report.get("format") != _FORMAT or "cells" not in report:
-        raise ValueError(
-            f"{place} is there and is no report of this benchmark; name another file, or delete it."
-        )
-    return list(report["cells"])

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["compare", "summarise"]
+__all__ = ["compare", "spread", "summarise"]
 
 
 def summarise(arm: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def summarise(arm: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
     peak = arm["peak_bytes"]
     return {
         **arm,
-        "first_seconds": _spread(arm["first_seconds"]),
-        "seconds": _spread(arm["seconds"]),
+        "first_seconds": spread(arm["first_seconds"]),
+        "seconds": spread(arm["seconds"]),
         "tokens_per_second": (
             statistics.median(later / max(whole - first, 1e-9) for first, whole in pairs)
             if later > 0
@@ -59,7 +59,13 @@ def compare(arms: Mapping[str, dict[str, Any]]) -> None:
             }
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Rounds as their median with its ends.
+
+    Example:
+        >>> spread([3.0, 1.0, 2.0])
+        {'median': 2.0, 'min': 1.0, 'max': 3.0, 'rounds': [3.0, 1.0, 2.0]}
+    """
     return {
         "median": statistics.median(values),
         "min": min(values),

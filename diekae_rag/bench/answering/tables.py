@@ -11,7 +11,7 @@ from rich.text import Text
 
 from diekae_rag.bench.tables import fraction, gibibytes
 
-__all__ = ["answer_tables"]
+__all__ = ["answer_tables", "where_measured"]
 
 _VARIED = {"knowledge_tokens": "knowledge", "batch_size": "batch", "passages": "passages"}
 _FIGURES = {"first_seconds": "first token", "peak_bytes": "peak memory"}
@@ -25,7 +25,7 @@ def answer_tables(report: Mapping[str, Any]) -> RenderableType:
     """
     parts: list[RenderableType] = []
     for cell in report["cells"]:
-        parts += [_first_tokens(cell), _totals(cell), Text(_where(cell)), ""]
+        parts += [_first_tokens(cell), _totals(cell), Text(where_measured(cell)), ""]
     for name, model in report["models"].items():
         if model["exponents"]:
             parts += [_exponents(name, model["exponents"]), ""]
@@ -123,8 +123,12 @@ def _goals(name: str, goals: list[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _where(cell: Mapping[str, Any]) -> str:
-    """Which weights, on which machine."""
+def where_measured(cell: Mapping[str, Any]) -> str:
+    """Which weights, on which machine.
+
+    Args:
+        cell: One setting of a report.
+    """
     setting, machine = cell["setting"], cell.get("machine")
     if machine is None:
         return "Nothing was measured."

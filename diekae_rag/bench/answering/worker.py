@@ -20,7 +20,7 @@ from diekae_rag.bench.machine import describe_machine
 from diekae_rag.bench.memory import DoesNotFitError, available_bytes, check_fits
 from diekae_rag.memory import PeakMemory
 
-__all__ = ["measure", "measure_memory"]
+__all__ = ["measure", "measure_memory", "model_size"]
 
 _Told = Callable[[str], object]
 
@@ -78,7 +78,7 @@ def measure(
     return {
         "arms": results,
         "passage_tokens": asked.requests("inject")[0].knowledge_tokens,
-        **{name: _size(module) for name, module in weights.items()},
+        **{name: model_size(module) for name, module in weights.items()},
         "machine": describe_machine(asked.model.device),
     }
 
@@ -163,7 +163,8 @@ def _memory(arm: AnswerArm, device: torch.device) -> dict[str, Any]:
     return {"peak_bytes": memory.above, "available_bytes": available}
 
 
-def _size(module: torch.nn.Module) -> dict[str, int]:
+def model_size(module: torch.nn.Module) -> dict[str, int]:
+    """How many weights a module has, and of how many bytes."""
     weights = list(module.parameters())
     return {"weights": sum(w.numel() for w in weights), "bytes": sum(w.nbytes for w in weights)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,36 @@ from diekae_rag.bench.workload import build_encoders, build_workload, draw_text,
 from diekae_rag.demo.worlds import World
 from diekae_rag.model import DiekaeModel
 from diekae_rag.passages import as_passages
-from diekae_rag.prompting import Wording
 from diekae_rag.requests import Request
 
-__all__ = ["Asked", "TooLongError", "build_asked"]
+__all__ = ["Answerer", "Asked", "TooLongError", "build_answerer", "build_asked"]
 
+_NUMBERS = 342  # the numbers below it are one token each for the embedder that ships, too
 _Draw = Callable[[random.Random, int], str]
 
 
 class TooLongError(ValueError):
     """What is to be read is longer than what the base model or the encoders can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """The model of a setting.
+
+    Args:
+        model: Who answers.
+        bare: The base model again, on the same weights and without our hooks.
+        draw: Gives a text of about so many tokens, and never of more.
+    """
+
+    model: DiekaeModel
+    bare: PreTrainedModel
+    draw: _Draw
+
+    def draw_passages(self, rng: random.Random, sizes: Sequence[int]) -> list[str]:
+        """Passages that are so many tokens long as they are worded."""
+        around = len(self.model.wording.tokenize_passages(self.model.tokenizer, [""])[0])
+        return [self.draw(rng, max(1, size - around)) for size in sizes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +98,25 @@ def build_asked(setting: AnswerSetting) -> Asked:
         DoesNotFitError: The weights take more memory than there is.
         FileNotFoundError: There are no such encoders.
     """
-    if setting.model:
-        base, model, draw = _loaded(setting)
-    else:
-        base, model, draw = _made(setting)
+    answerer = build_answerer(setting)
     rng = random.Random(0)
     rows = range(setting.batch_size)
-    prompts = [draw(rng, setting.prompt_tokens) for _ in rows]
-    sizes = [size - _around(model) for size in setting.passage_sizes]
-    passages = [[draw(rng, max(1, size)) for size in sizes] for _ in rows]
-    return Asked(setting, model, base, prompts, passages)
+    prompts = [answerer.draw(rng, setting.prompt_tokens) for _ in rows]
+    passages = [answerer.draw_passages(rng, setting.passage_sizes) for _ in rows]
+    return Asked(setting, answerer.model, answerer.bare, prompts, passages)
 
 
-def _made(setting: AnswerSetting) -> tuple[PreTrainedModel, DiekaeModel, _Draw]:
+def build_answerer(setting: AnswerSetting) -> Answerer:
+    """Loads or makes the model of a setting, which ends no sequence by itself.
+
+    Raises:
+        DoesNotFitError: The weights take more memory than there is.
+        FileNotFoundError: There are no such encoders.
+    """
+    return _loaded(setting) if setting.model else _made(setting)
+
+
+def _made(setting: AnswerSetting) -> Answerer:
     """A shape's base model with random weights and encoders that read each passage alone."""
     workload = build_workload(setting.for_shape())
     encoders = build_encoders(
@@ -106,10 +132,10 @@ def _made(setting: AnswerSetting) -> tuple[PreTrainedModel, DiekaeModel, _Draw]:
     workload.base.requires_grad_(True)
     bare = _bare(workload.base)
     model = DiekaeModel(workload.base, number_tokenizer(vocabulary), encoders)
-    return bare, model, lambda rng, count: draw_text(rng, vocabulary, count)
+    return Answerer(model, bare, lambda rng, count: draw_text(rng, _NUMBERS, count))
 
 
-def _loaded(setting: AnswerSetting) -> tuple[PreTrainedModel, DiekaeModel, _Draw]:
+def _loaded(setting: AnswerSetting) -> Answerer:
     """Encoders with their base model, asked about an invented world."""
     options: dict[str, Any] = {} if setting.dtype == "auto" else {"dtype": setting.dtype}
     if setting.device != "cpu" and torch.cuda.is_available():
@@ -118,7 +144,8 @@ def _loaded(setting: AnswerSetting) -> tuple[PreTrainedModel, DiekaeModel, _Draw
     model.detach()  # until the base model is there a second time
     nn.Module.to(model.encoders, model.base.dtype)
     bare = _bare(model.base)
-    return bare, DiekaeModel(model.base, model.tokenizer, model.encoders), _world(model.tokenizer)
+    hooked = DiekaeModel(model.base, model.tokenizer, model.encoders)
+    return Answerer(hooked, bare, _world(model.tokenizer))
 
 
 def _bare(base: PreTrainedModel) -> PreTrainedModel:
@@ -142,9 +169,3 @@ def _world(tokenizer: PreTrainedTokenizerBase) -> _Draw:
         return drawn
 
     return draw
-
-
-def _around(model: DiekaeModel) -> int:
-    """Tokens that the wording puts around a passage."""
-    wording: Wording = model.wording
-    return len(wording.tokenize_passages(model.tokenizer, [""])[0])
