@@ -16,6 +16,7 @@ from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
 from diekae_rag.cli.evaluating import evaluate
 from diekae_rag.cli.fetching import fetch
+from diekae_rag.cli.indexing import bench_index
 from diekae_rag.cli.keeping import states
 from diekae_rag.cli.mistakes import DEBUG, INTERRUPTED
 from diekae_rag.cli.training import train
@@ -38,6 +39,7 @@ app.command("eval")(evaluate)
 app.command()(train)
 app.command("data")(fetch)
 bench_app.command()(answer)
+bench_app.command("index")(bench_index)
 app.add_typer(bench_app, name="bench")
 app.command()(convert)
 

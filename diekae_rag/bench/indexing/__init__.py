@@ -1,0 +1,1 @@
+"""What an index costs whose passages the encoders have read: building, keeping, opening again."""
