@@ -11,6 +11,7 @@ import diekae_rag
 from diekae_rag.cli.answering import answer
 from diekae_rag.cli.asking import ask, index
 from diekae_rag.cli.benching import bench_app
+from diekae_rag.cli.calling import bench_rag
 from diekae_rag.cli.console import show
 from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
@@ -40,6 +41,7 @@ app.command()(train)
 app.command("data")(fetch)
 bench_app.command()(answer)
 bench_app.command("index")(bench_index)
+bench_app.command("rag")(bench_rag)
 app.add_typer(bench_app, name="bench")
 app.command()(convert)
 
