@@ -37,7 +37,8 @@ class GenerationOptions:
         top_p: Draw from the likeliest tokens that make up this share.
         top_k: Draw from this many of the likeliest.
         seed: Makes drawing repeatable, as long as no other code draws from torch's generator
-            meanwhile; afterwards that generator is where it was.
+            meanwhile; afterwards that generator is where it was. The same list of prompts draws the
+            same; with others in the list or another ``batch_size``, a prompt may draw otherwise.
         num_beams: Beam search with this many beams.
         num_return_sequences: Answers per prompt.
         repetition_penalty: Above 1 makes repeating less likely.
@@ -45,7 +46,7 @@ class GenerationOptions:
         cache_implementation: ``"dynamic"`` or ``"static"``.
         prefill_chunk_size: Read the prompt in pieces of this many tokens.
         prompt_lookup_num_tokens: Guess this many tokens from the prompt and verify them at once.
-        batch_size: Prompts that are run side by side.
+        batch_size: Most prompts that are run side by side; those of like length are.
         attribute: Whether to find out what each passage contributed to the answer: see
             ``Answer.attribution``. What it costs is in ``usage``.
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,21 +20,24 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from diekae_rag.answers import MODE_CHOICES, Answer, Mode, ModeChoice, Usage
-from diekae_rag.attribution import attribute
+from diekae_rag.answering import answer_batch
+from diekae_rag.answers import MODE_CHOICES, Answer, Mode, ModeChoice
+from diekae_rag.batching import Batch, in_batches
 from diekae_rag.calibrating import calibrate, calibration_file, load_calibration
 from diekae_rag.calibration import Calibration
+from diekae_rag.choosing import choose
+from diekae_rag.completing import Completions
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
-from diekae_rag.generation import GenerationOptions, answer_tokens, end_tokens, finish_row
+from diekae_rag.generation import GenerationOptions, end_tokens
 from diekae_rag.injection import Injection
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
 from diekae_rag.prompting import Wording
 from diekae_rag.reading import PassageReader, read_knowledge
-from diekae_rag.requests import Request, pad_left, prepare
+from diekae_rag.requests import Request, prepare
 from diekae_rag.scoring import score_rows
 from diekae_rag.states.coding import StateDtype
 from diekae_rag.states.kept import KeptStates, open_states
@@ -201,7 +202,11 @@ class DiekaeModel:
         is_worded: bool = False,
         **options: Any,
     ) -> Answer | list[Answer]:
-        """Answers one prompt, or several in one batch.
+        """Answers one prompt, or several side by side.
+
+        Of more prompts than ``batch_size``, those of like length run together; answers come in the
+        order of the prompts. A seed makes the same call give the same answers, while what is drawn
+        for a prompt depends on the others in the list.
 
         Args:
             prompt: A text, or a list of them.
@@ -233,17 +238,67 @@ class DiekaeModel:
             raise TypeError(
                 f"prompt must be a str, or a list of them; got {type(prompt).__name__}."
             )
-        if isinstance(prompt, str):
-            answers = self._answer([prompt], [as_passages(passages)], mode, settings, is_worded)
-            return answers if settings.num_return_sequences > 1 else answers[0]
-        prompts = list(prompt)
-        given = [None] * len(prompts) if passages is None else list(passages)
-        if len(given) != len(prompts):
-            raise ValueError(f"{len(prompts)} prompts came with {len(given)} lists of passages.")
-        if not prompts:
-            return []
-        read = [as_passages(item) for item in given]
-        return self._answer(prompts, read, mode, settings, is_worded)
+        is_one = isinstance(prompt, str)
+        prompts: Sequence[str] = [prompt] if isinstance(prompt, str) else prompt
+        given = [passages] if is_one else passages
+        count = settings.num_return_sequences
+        answers: dict[int, list[Answer]] = {}
+        for batch in self._plan(prompts, given, mode, is_worded, settings):
+            own = answer_batch(self, batch)
+            for row, number in enumerate(batch.numbers):
+                answers[number] = own[row * count : (row + 1) * count]
+        listed = [answer for number in sorted(answers) for answer in answers[number]]
+        return listed[0] if is_one and count == 1 else listed
+
+    def generate_as_completed(
+        self,
+        prompts: Sequence[str],
+        passages: Sequence[PassagesLike | None] | None = None,
+        mode: ModeChoice = "inject",
+        is_worded: bool = False,
+        **options: Any,
+    ) -> Completions:
+        """Answers several prompts, and gives each answer as soon as it is complete.
+
+        The answers are those that ``generate`` gives, but for their ``total_seconds``: what each
+        row took until it ended, while others of its batch went on. With ``num_beams``, the rows of
+        a batch end together; with ``attribute``, their answers come one by one after it.
+
+        Whoever stops reading (``close``, the end of a ``with`` block, or dropping the iterator)
+        stops the generation; an error in it is raised after what was complete by then.
+
+        Args:
+            prompts: A list of texts.
+            passages: One list of passages (or ``None``) per prompt.
+            mode: As ``generate`` takes it.
+            is_worded: As ``generate`` takes it.
+            **options: Those of ``generate``, but ``num_return_sequences``.
+
+        Returns:
+            An iterator over the number of a prompt and its answer.
+
+        Raises:
+            ValueError: As for ``generate``, before anything is generated; and several sequences.
+            TypeError: Likewise.
+            PromptTooLongError: Likewise.
+
+        Example:
+            >>> model = DiekaeModel.from_pretrained("demo")
+            >>> passages = ["Drola Brenk was born in Kolwick. Drola Brenk works as a nurse."]
+            >>> questions = ["Where was Drola Brenk born?", "What does Drola Brenk do?"]
+            >>> answers = dict(model.generate_as_completed(questions, [passages, passages]))
+            >>> answers[0].text
+            'Kolwick'
+        """
+        settings = GenerationOptions.read(options)
+        if settings.num_return_sequences > 1:
+            raise ValueError(
+                "one answer to each prompt can be given as it is completed, not several "
+                "(num_return_sequences); use generate."
+            )
+        if not isinstance(prompts, list | tuple):
+            raise TypeError(f"prompts must be a list of str, got {type(prompts).__name__}.")
+        return Completions(self, self._plan(prompts, passages, mode, is_worded, settings))
 
     def stream(
         self,
@@ -271,13 +326,14 @@ class DiekaeModel:
         read = as_passages(passages)
         self._check(mode, settings)
         # Errors come before the first piece.
-        chosen, request = self._choose(prompt, read, mode, settings.max_new_tokens, is_worded)
+        chosen, request = choose(self, prompt, read, mode, settings.max_new_tokens, is_worded)
+        batch = Batch([0], [request], chosen, settings)
 
-        def run(watch: Callable[[Watch], None]) -> Answer:
-            return self._run([request], chosen, settings, is_worded, watch)[0]
+        def run(on_start: Callable[[Watch], None]) -> Answer:
+            return answer_batch(self, batch, on_start)[0]
 
         ends = end_tokens(self.tokenizer, self.base, settings.stop)
-        wording = self._wording(is_worded)
+        wording = self.wording_of(is_worded)
         return AnswerStream(run, self.tokenizer, wording, settings.stop, ends)
 
     def score(
@@ -300,9 +356,9 @@ class DiekaeModel:
         self._check(mode)
         if not isinstance(answer, str):
             raise TypeError(f"an answer must be a str, got {type(answer).__name__}.")
-        continuation = self._wording(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
+        continuation = self.wording_of(is_worded).tokenize_answers(self.tokenizer, [answer])[0]
         room = max(1, len(continuation))
-        chosen, request = self._choose(prompt, as_passages(passages), mode, room, is_worded)
+        chosen, request = choose(self, prompt, as_passages(passages), mode, room, is_worded)
         return score_rows(self, [request], [continuation], chosen)[0]
 
     def encode(self, texts: Sequence[Sequence[int]]) -> PassageStates:
@@ -402,6 +458,21 @@ class DiekaeModel:
             )
         return request
 
+    def wording_of(self, is_worded: bool) -> Wording:
+        """What is put around prompts and answers; for a prompt that ``is_worded``, nothing."""
+        return self.wording.for_worded_prompts() if is_worded else self.wording
+
+    @contextmanager
+    def turn(self, watch: Watch) -> Iterator[bool]:
+        """Waits until no other generation runs, or until nobody wants this one any more."""
+        while not (is_held := self._lock.acquire(timeout=0.02)) and not watch.cancelled.is_set():
+            pass
+        try:
+            yield not watch.cancelled.is_set()
+        finally:
+            if is_held:
+                self._lock.release()
+
     @contextmanager
     def injecting(
         self, requests: Sequence[Request], prompt_mask: Tensor, mode: Mode
@@ -436,158 +507,26 @@ class DiekaeModel:
                 "choose inject, combine or stuff, or leave attribute out."
             )
 
-    def _wording(self, is_worded: bool) -> Wording:
-        return self.wording.for_worded_prompts() if is_worded else self.wording
-
-    def _answer(
+    def _plan(
         self,
-        prompts: list[str],
-        passages: list[list[Passage]],
+        prompts: Sequence[str],
+        passages: Sequence[PassagesLike | None] | None,
         mode: ModeChoice,
-        settings: GenerationOptions,
         is_worded: bool,
-    ) -> list[Answer]:
+        settings: GenerationOptions,
+    ) -> list[Batch]:
+        """What is to be run for a list of prompts; errors come before any work."""
+        given = [None] * len(prompts) if passages is None else list(passages)
+        if len(given) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts came with {len(given)} lists of passages.")
+        read = [as_passages(item) for item in given]
+        if not prompts:
+            return []
         self._check(mode, settings)
         room = settings.max_new_tokens
         chosen = [
-            self._choose(prompt, read, mode, room, is_worded)
-            for prompt, read in zip(prompts, passages, strict=True)
+            choose(self, prompt, own, mode, room, is_worded)
+            for prompt, own in zip(prompts, read, strict=True)
         ]
-        end_tokens(self.tokenizer, self.base, settings.stop)  # errors come before any work
-        # Guesses are verified for one prompt at a time.
-        size = 1 if settings.prompt_lookup_num_tokens else settings.batch_size
-        answers: dict[int, list[Answer]] = {}
-        for way in dict.fromkeys(way for way, _ in chosen):
-            numbers = [number for number, (own, _) in enumerate(chosen) if own == way]
-            for first in range(0, len(numbers), size):
-                some = numbers[first : first + size]
-                batch = [chosen[number][1] for number in some]
-                own = self._run(batch, way, settings.for_batch(some[0]), is_worded)
-                count = settings.num_return_sequences
-                for at, number in enumerate(some):
-                    answers[number] = own[at * count : (at + 1) * count]
-        return [answer for number in range(len(prompts)) for answer in answers[number]]
-
-    def _choose(
-        self,
-        prompt: str,
-        passages: list[Passage],
-        mode: ModeChoice,
-        max_new_tokens: int,
-        is_worded: bool,
-    ) -> tuple[Mode, Request]:
-        """One prompt, ready to be read, and the mode: the one asked for, or the faster one."""
-        if mode != "auto":
-            return mode, self.prepare(prompt, passages, mode, max_new_tokens, is_worded)
-        assert self.calibration is not None
-        request = self.prepare(prompt, passages, "inject", max_new_tokens, is_worded, warns=False)
-        is_kept = self.states is not None and self.states.knows(request)
-        way, reason = self.calibration.choose(request.knowledge_tokens, is_kept=is_kept)
-        chosen = request
-        if way == "stuff":
-            chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded, warns=False)
-            if chosen.truncated_tokens > request.truncated_tokens:
-                way, reason = "inject", f"{reason}; stuffed, they would not all fit"
-                chosen = request
-        if chosen.truncated_tokens:  # once more, to say so
-            chosen = self.prepare(prompt, passages, way, max_new_tokens, is_worded)
-        chosen.mode_reason = reason
-        return way, chosen
-
-    @contextmanager
-    def _turn(self, watch: Watch) -> Iterator[bool]:
-        """Waits until no other generation runs, or until nobody wants this one any more."""
-        while not (is_held := self._lock.acquire(timeout=0.02)) and not watch.cancelled.is_set():
-            pass
-        try:
-            yield not watch.cancelled.is_set()
-        finally:
-            if is_held:
-                self._lock.release()
-
-    @torch.no_grad()
-    def _run(
-        self,
-        requests: list[Request],
-        mode: Mode,
-        settings: GenerationOptions,
-        is_worded: bool = False,
-        on_start: Callable[[Watch], None] | None = None,
-    ) -> list[Answer]:
-        """One batch through encoders and base model."""
-        ids, mask = pad_left([request.input_ids for request in requests])
-        read, _ = pad_left([request.is_prompt for request in requests])
-        device = self.device
-        wording = self._wording(is_worded)
-        watch = Watch(self.tokenizer, wording, ids.shape[1], settings.stop)
-        if on_start is not None:
-            on_start(watch)
-        with self._turn(watch) as is_wanted:
-            if not is_wanted:
-                usage = Usage(finish_reason="cancelled")
-                return [Answer("", list(r.passages), usage, mode) for r in requests]
-            began = time.perf_counter()
-            with self.injecting(requests, read.bool(), mode) as reused:
-                _wait_for(device)
-                encoded = time.perf_counter()
-                output = settings.run(
-                    self.base, self.tokenizer, ids.to(device), mask.long().to(device), watch
-                )
-            ended = time.perf_counter()
-        first_token_at = watch.first_token_at or ended
-        answers = []
-        for number, row in enumerate(output[:, ids.shape[1] :].tolist()):
-            of_prompt = number // settings.num_return_sequences
-            request = requests[of_prompt]
-            text, new_tokens, reason = finish_row(
-                row, self.tokenizer, self.base, wording, settings.stop
-            )
-            if watch.cancelled.is_set():
-                reason = "cancelled"
-            usage = Usage(
-                prompt_tokens=len(request.input_ids),
-                knowledge_tokens=request.knowledge_tokens,
-                knowledge_tokens_kept_out=request.knowledge_tokens if mode == "inject" else 0,
-                knowledge_tokens_from_kept_states=reused[of_prompt],
-                new_tokens=new_tokens,
-                truncated_tokens=request.truncated_tokens,
-                dropped_passages=request.dropped_passages,
-                encoding_seconds=encoded - began,
-                prefill_seconds=first_token_at - encoded,
-                total_seconds=ended - began,
-                finish_reason=reason,
-                mode_reason=request.mode_reason,
-            )
-            answer = Answer(text, list(request.passages), usage, mode)
-            if settings.attribute:
-                answer = self._attribute(answer, request, row, settings, watch)
-            answers.append(answer)
-        return answers
-
-    def _attribute(
-        self,
-        answer: Answer,
-        request: Request,
-        row: list[int],
-        settings: GenerationOptions,
-        watch: Watch,
-    ) -> Answer:
-        """The answer with what each passage contributed, where anybody still waits for it."""
-        new_tokens = answer.usage.new_tokens
-        ends = end_tokens(self.tokenizer, self.base, settings.stop)
-        wording = self._wording(request.is_worded)
-        own = answer_tokens(row, answer.text, new_tokens, self.tokenizer, wording, ends)
-        with self._turn(watch) as is_wanted:
-            if not is_wanted:
-                return answer
-            began = time.perf_counter()
-            found, read = attribute(self, request, own, answer.mode, settings.max_new_tokens)
-            seconds = time.perf_counter() - began
-        usage = replace(answer.usage, attribution_seconds=seconds, attribution_tokens=read)
-        return replace(answer, attribution=found, usage=usage)
-
-
-def _wait_for(device: torch.device) -> None:
-    """Lets an accelerator finish, so that times are those of the work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        end_tokens(self.tokenizer, self.base, settings.stop)
+        return in_batches(chosen, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -86,6 +86,10 @@ class Watch(StoppingCriteria):
         prompt_length: Length of the padded prompt.
         stops: Stop strings.
         on_token: Called with all ids, ``[B, T]``, after each token.
+        ends: Ids that end a row.
+
+    ``on_row``, where it is set, is called once for each row that an end or a stop string ends, with
+    its number and its new ids; for rows that get one token at a time.
     """
 
     def __init__(
@@ -95,9 +99,13 @@ class Watch(StoppingCriteria):
         prompt_length: int,
         stops: Sequence[str] = (),
         on_token: Callable[[Tensor], None] | None = None,
+        ends: Collection[int] = (),
     ) -> None:
         self.tokenizer, self.wording, self.prompt_length = tokenizer, wording, prompt_length
         self.stops, self.on_token = list(stops), on_token
+        self.ends = list(ends)
+        self.on_row: Callable[[int, list[int]], None] | None = None
+        self._over: set[int] = set()
         self.cancelled = threading.Event()
         self.first_token_at: float | None = None
         self._seen = prompt_length  # several tokens may come at once, with prompt lookup
@@ -122,6 +130,13 @@ class Watch(StoppingCriteria):
                     done[row] = self._has_stop(
                         self.wording.read_answer(decode(self.tokenizer, new))
                     )
+        if self.on_row is not None and not self.cancelled.is_set():
+            for row, (last, is_done) in enumerate(
+                zip(input_ids[:, -1].tolist(), done.tolist(), strict=True)
+            ):
+                if row not in self._over and (is_done or last in self.ends):
+                    self._over.add(row)
+                    self.on_row(row, input_ids[row, self.prompt_length :].tolist())
         return done
 
     def _has_stop(self, text: str) -> bool:

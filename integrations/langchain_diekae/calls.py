@@ -14,12 +14,13 @@ from langchain_core.prompt_values import PromptValue, StringPromptValue
 from langchain_core.runnables import RunnableConfig
 
 from langchain_diekae.carrier import DocumentCarrier
+from langchain_diekae.completing import CompletingBatches
 from langchain_diekae.documents import DocumentLike, DocumentsLike, align_documents, to_passages
 
 __all__ = ["LLMWithDocuments"]
 
 
-class LLMWithDocuments(DocumentCarrier, BaseLLM, ABC):
+class LLMWithDocuments(CompletingBatches, DocumentCarrier, BaseLLM, ABC):
     """Puts documents into the prompt strings first of all, to be taken out when it is answered.
 
     From there on nothing can go between a prompt and its documents: not a cache of answers, which

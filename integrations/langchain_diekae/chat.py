@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Self
@@ -13,6 +15,7 @@ from langchain_core.language_models import LangSmithParams, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
+from langchain_core.runnables.config import run_in_executor
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from diekae_rag import Answer
@@ -22,6 +25,7 @@ from langchain_diekae.chat_results import mark_cached, to_chat_chunk, to_chat_re
 from langchain_diekae.conversations import read_conversation
 from langchain_diekae.documents import align_documents, without_repeats
 from langchain_diekae.forms import FormFillingChat
+from langchain_diekae.meeting import is_met, join_meeting
 from langchain_diekae.settings import DiekaeSettings
 from langchain_diekae.streams import read_stream, read_stream_async
 
@@ -111,10 +115,34 @@ class ChatDiekae(DiekaeSettings, FormFillingChat):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        if (answer := self._join(messages, stop, kwargs)) is not None:
+            return to_chat_result([answer.result()], self._model_name)
         chat, question = self._ask(messages, stop, kwargs)
         answers = chat.engine.generate(**question)
         listed = [answers] if isinstance(answers, Answer) else answers
         return to_chat_result(listed, self._model_name)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if is_met():
+            answer = await run_in_executor(None, self._join, messages, stop, kwargs)
+            if answer is not None:
+                return to_chat_result([await asyncio.wrap_future(answer)], self._model_name)
+        return await super()._agenerate(messages, stop, run_manager, **kwargs)
+
+    def _join(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> Future[Answer] | None:
+        """Where the answer will be, if this call is one of several that are answered together."""
+        if not is_met():
+            return None
+        chat, asked = self._ask(messages, stop, options)
+        return join_meeting(chat.engine, asked.pop("prompt"), asked.pop("passages"), asked)
 
     def _open(
         self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from diekae_rag.passages import Passage
 from langchain_diekae.carrier import DocumentCarrier
+from langchain_diekae.completing import CompletingBatches
 from langchain_diekae.documents import (
     DocumentLike,
     DocumentsLike,
@@ -25,7 +26,7 @@ from langchain_diekae.message_documents import documents_beside
 __all__ = ["ChatWithDocuments"]
 
 
-class ChatWithDocuments(DocumentCarrier, BaseChatModel, ABC):
+class ChatWithDocuments(CompletingBatches, DocumentCarrier, BaseChatModel, ABC):
     """Gives the last message the documents of a call, before those it brings.
 
     So a cache of answers, whose key is the messages, tells documents apart; each conversation of a

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams
 from langchain_core.outputs import GenerationChunk, LLMResult
+from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict
 
 from diekae_rag import Answer
 from diekae_rag.streaming import AnswerStream
 from langchain_diekae.calls import LLMWithDocuments
+from langchain_diekae.meeting import is_met, join_meeting
 from langchain_diekae.results import to_last_chunk, to_result
 from langchain_diekae.settings import DiekaeSettings
 from langchain_diekae.streams import read_stream, read_stream_async
@@ -66,6 +70,8 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
+        if (answer := self._join(prompts, stop, kwargs)) is not None:
+            return to_result([answer.result()], 1, self._model_name)
         llm, _ = self._with_options(kwargs)
         taken = [self.wire.take_all(prompt) for prompt in prompts]
         questions, passages = [text for text, _ in taken], [found for _, found in taken]
@@ -73,6 +79,30 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
             questions, passages, llm.mode, llm.is_worded, **llm._settings(stop)
         )
         return to_result(answers, len(prompts), self._model_name)
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if is_met():
+            answer = await run_in_executor(None, self._join, prompts, stop, kwargs)
+            if answer is not None:
+                return to_result([await asyncio.wrap_future(answer)], 1, self._model_name)
+        return await super()._agenerate(prompts, stop, run_manager, **kwargs)
+
+    def _join(
+        self, prompts: list[str], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> Future[Answer] | None:
+        """Where the answer will be, if this call is one of several that are answered together."""
+        if len(prompts) > 1 or not is_met():
+            return None
+        llm, _ = self._with_options(options)
+        question, passages = self.wire.take_all(prompts[0])
+        asked = {"mode": llm.mode, "is_worded": llm.is_worded, **llm._settings(stop)}
+        return join_meeting(llm.engine, question, passages, asked)
 
     def _open(
         self, prompt: str, stop: list[str] | None, options: Mapping[str, Any]

@@ -418,6 +418,6 @@ def test_a_stream_that_was_closed_is_not_attributed(model):
     next(stream)
     stream.close()
 
-    *_, answer = [pieces.get() for _ in range(pieces.qsize())]
-    assert answer.usage.finish_reason == "cancelled"
-    assert answer.attribution is None
+    *_, ended = [pieces.get() for _ in range(pieces.qsize())]
+    assert ended.value.usage.finish_reason == "cancelled"
+    assert ended.value.attribution is None

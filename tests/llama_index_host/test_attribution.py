@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from llama_index.core import SummaryIndex
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.llm import LLMCompletionEndEvent
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.llms.diekae import DiekaeSynthesizer
 
 from diekae_rag import DiekaeError
@@ -86,3 +88,47 @@ def test_where_no_passage_is_read_it_is_refused(llm, people, question):
         llm.complete(question, documents=people, attribute=True, mode="none")
     with pytest.raises(DiekaeError, match="attribute=True asks what each passage contributed"):
         list(llm.stream_complete(question, documents=people, attribute=True, mode="none"))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_the_metadata_of_each_node_tells_what_it_contributed(
+    make_llm, people, question, expected, streaming
+):
+    llm = make_llm(attribute=True)
+    nodes = [TextNode(text=text, id_=str(n), metadata={"page": n}) for n, text in enumerate(people)]
+    engine = SummaryIndex(nodes).as_query_engine(
+        llm=llm, response_synthesizer=DiekaeSynthesizer(llm, streaming=streaming)
+    )
+
+    for response in (engine.query(question), await engine.aquery(question)):
+        if hasattr(response, "async_response_gen"):
+            [piece async for piece in response.async_response_gen()]
+        elif streaming:
+            list(response.response_gen)
+        told = [response.metadata[node.node_id] for node in nodes]
+        assert [of_node["attribution"]["nats"] for of_node in told] == expected
+        assert [of_node["page"] for of_node in told] == [0, 1, 2]
+        assert all("attribution" not in node.node.metadata for node in response.source_nodes)
+
+
+def test_a_long_node_has_the_sum_of_its_passages_and_a_users_own_value_stays(make_llm, question):
+    llm = make_llm(attribute=True)
+    long = TextNode(text="Ilma Bresk was born in Kolwick, they say. " * 12, id_="long")
+    own = TextNode(text="Tarn Odell lives in Morvane.", id_="own", metadata={"attribution": "me"})
+    nodes = [NodeWithScore(node=node) for node in (long, own)]
+
+    told = DiekaeSynthesizer(llm).synthesize(question, nodes).metadata
+
+    parts = [s["attribution"] for s in told["sources"] if s["id"] == "long"]
+    assert len(parts) > 1
+    for name in ("nats", "share"):
+        assert told["long"]["attribution"][name] == pytest.approx(sum(p[name] for p in parts))
+    assert told["own"] == {"attribution": "me"}
+
+
+def test_without_asking_for_it_the_metadata_of_nodes_is_theirs(llm, index, question):
+    engine = index.as_query_engine(llm=llm, response_synthesizer=DiekaeSynthesizer(llm))
+
+    told = engine.query(question).metadata
+
+    assert [told[str(number)] for number in range(3)] == [{}, {}, {}]

@@ -83,3 +83,19 @@ def test_the_memory_of_a_chat_engine_fits_the_base_model(index, llm):
     engine = index.as_chat_engine(chat_mode="context", llm=llm)
 
     assert engine._memory.token_limit == llm.engine.window - 256
+
+
+@WAYS
+@pytest.mark.parametrize("mode", [*RETRIEVING, "simple"])
+async def test_a_chat_engine_that_is_reset_begins_anew(mode, way, index, llm, spy, question):
+    engine = index.as_chat_engine(chat_mode=mode, llm=llm)
+    first = await way(engine, question)
+    asked = list(spy.prompts)
+    await way(engine, NEXT)
+    spy.prompts.clear()
+
+    engine.reset()
+
+    assert engine.chat_history == []
+    assert await way(engine, question) == first
+    assert spy.prompts == asked

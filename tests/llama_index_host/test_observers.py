@@ -109,3 +109,60 @@ def test_callbacks_see_the_parts_of_a_query(index, make_llm, question):
     assert llm.callback_manager is manager
     assert len(debug.get_event_pairs(CBEventType.SYNTHESIZE)) == 1
     assert len(debug.get_event_pairs(CBEventType.LLM)) == 1
+
+
+@pytest.fixture
+def debug():
+    """A manager, and what it hears of: parts of a query by their kind."""
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    kinds = (CBEventType.SYNTHESIZE, CBEventType.LLM)
+
+    def heard():
+        return [len(handler.get_event_pairs(kind)) for kind in kinds]
+
+    return CallbackManager([handler]), heard
+
+
+async def test_a_manager_that_settings_get_later_hears_the_synthesizer_and_its_model(
+    index, llm, debug, question, monkeypatch
+):
+    manager, heard = debug
+    later = LlamaDebugHandler(print_trace_on_end=False)
+    monkeypatch.setattr(Settings, "_callback_manager", None)
+    synthesizer = DiekaeSynthesizer(llm)
+    nodes = index.as_retriever().retrieve(question)
+
+    Settings.callback_manager = manager
+    synthesizer.synthesize(question, nodes)
+    await synthesizer.asynthesize(question, nodes)
+    Settings.callback_manager = CallbackManager([later])
+    synthesizer.synthesize(question, nodes)
+
+    assert heard() == [2, 2]
+    assert len(later.get_event_pairs(CBEventType.LLM)) == 1
+    assert synthesizer.callback_manager is Settings.callback_manager
+
+
+def test_managers_of_ones_own_come_before_that_of_settings(
+    index, make_llm, debug, question, monkeypatch
+):
+    manager, heard = debug
+    monkeypatch.setattr(Settings, "_callback_manager", None)
+    own = CallbackManager([LlamaDebugHandler(print_trace_on_end=False)])
+    nodes = index.as_retriever().retrieve(question)
+    llm = make_llm(callback_manager=own)
+    observed, set_later = (
+        DiekaeSynthesizer(make_llm(), callback_manager=own),
+        DiekaeSynthesizer(llm),
+    )
+
+    Settings.callback_manager = manager
+    observed.synthesize(question, nodes)
+    assert heard() == [0, 0]
+    set_later.synthesize(question, nodes)
+    assert heard() == [1, 0]
+    set_later.callback_manager = own
+    set_later.synthesize(question, nodes)
+
+    assert heard() == [1, 0]
+    assert llm.callback_manager is own

@@ -135,7 +135,7 @@ async def test_a_response_tells_usage_and_sources_beside_the_metadata_of_its_nod
     response = await way(DiekaeSynthesizer(llm), question, nodes)
 
     told = response.metadata
-    assert [told[node.node_id] for node in nodes] == [{"page": 0}, {"page": 1}, {"page": 2}]
+    assert [told[node.node_id]["page"] for node in nodes] == [0, 1, 2]
     assert [(s["id"], s["score"]) for s in told["sources"]] == [("0", 1), ("1", 0.75), ("2", 0.5)]
     nats = [source["attribution"]["nats"] for source in told["sources"]]
     assert nats == pytest.approx(

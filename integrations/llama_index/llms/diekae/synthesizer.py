@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from llama_index.core import Settings
 from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts.mixin import PromptDictType
@@ -32,12 +33,15 @@ class DiekaeSynthesizer(BaseSynthesizer):
 
     ``response.metadata`` has, beside the metadata of each node, ``"usage"`` and ``"sources"``: the
     passages that were read (a long node is several, each with its id), with their ``attribution``
-    where ``llm.attribute`` asks for it. A streamed response has them once it is read to its end.
+    where ``llm.attribute`` asks for it. Then each node's own metadata there has an ``attribution``
+    too, that of all its passages together (unless it has one already; the node itself stays as it
+    is). A streamed response has them once it is read to its end.
 
     Args:
         llm: The model.
         streaming: Whether answers come piece by piece.
-        callback_manager: Observes; the one of ``Settings`` when not given.
+        callback_manager: Observes this and the model. When not given, the one of ``Settings`` does,
+            whenever it is set; a model with handlers of its own keeps them.
         empty_response: What to say when nothing was retrieved.
 
     Raises:
@@ -62,10 +66,21 @@ class DiekaeSynthesizer(BaseSynthesizer):
             empty_response=empty_response,
         )
         self.llm = llm
+        self._own_manager = callback_manager
+        self._lent_manager: CallbackManager | None = None
+
+    @property
+    def _callback_manager(self) -> CallbackManager:
+        return self._own_manager or Settings.callback_manager
+
+    @_callback_manager.setter
+    def _callback_manager(self, callback_manager: CallbackManager) -> None:
+        self._own_manager = callback_manager
 
     def synthesize(self, query: Any, nodes: list[NodeWithScore], *rest: Any, **kwargs: Any) -> Any:
         """Answers ``query`` from ``nodes``."""
         told: dict[str, Any] = {}
+        self._lend_manager()
         given = {**kwargs, "documents": self._read(nodes), "told": told}
         return _with_metadata(super().synthesize(query, nodes, *rest, **given), told)
 
@@ -74,6 +89,7 @@ class DiekaeSynthesizer(BaseSynthesizer):
     ) -> Any:
         """``synthesize``, with the event loop free."""
         told: dict[str, Any] = {}
+        self._lend_manager()
         documents = await asyncio.to_thread(self._read, nodes)
         given = {**kwargs, "documents": documents, "told": told}
         return _with_metadata(await super().asynthesize(query, nodes, *rest, **given), told)
@@ -128,6 +144,13 @@ class DiekaeSynthesizer(BaseSynthesizer):
         with loud_errors():
             return read_nodes(nodes, self.llm.engine)
 
+    def _lend_manager(self) -> None:
+        """Has the model observed by the ``Settings`` of now, where nobody else observes it."""
+        current = self.llm.callback_manager
+        is_free = not current.handlers or current is self._lent_manager
+        if self._own_manager is None and is_free:
+            self.llm.callback_manager = self._lent_manager = Settings.callback_manager
+
     def _get_prompts(self) -> PromptDictType:
         return {}
 
@@ -138,6 +161,7 @@ class DiekaeSynthesizer(BaseSynthesizer):
 def _tell(response: CompletionResponse, told: dict[str, Any] | None) -> CompletionResponse:
     if told is not None and response.raw:
         told.update(usage=response.raw["usage"], sources=response.raw["sources"])
+        _attribute_nodes(told)
     return response
 
 
@@ -145,5 +169,18 @@ def _with_metadata(response: Any, told: dict[str, Any]) -> Any:
     """The response, with ``told`` beside its metadata: the same dict, for a stream fills it yet."""
     if response.metadata is not None:
         told.update({key: of_node for key, of_node in response.metadata.items() if key not in told})
+        _attribute_nodes(told)
         response.metadata = told
     return response
+
+
+def _attribute_nodes(told: dict[str, Any]) -> None:
+    """Adds to each node's metadata what its passages contributed, where both are known."""
+    totals: dict[str, dict[str, float]] = {}
+    for source in told.get("sources", ()):
+        if "attribution" in source and source["id"] in told:
+            total = totals.setdefault(source["id"], dict.fromkeys(source["attribution"], 0.0))
+            for name, value in source["attribution"].items():
+                total[name] += value
+    for node, total in totals.items():
+        told[node] = {"attribution": total, **told[node]}

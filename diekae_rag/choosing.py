@@ -1,0 +1,51 @@
+"""Which way a prompt's passages go: as asked for, or the way that has the first token sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from diekae_rag.answers import Mode, ModeChoice
+from diekae_rag.passages import Passage
+from diekae_rag.requests import Request
+
+if TYPE_CHECKING:
+    from diekae_rag.model import DiekaeModel
+
+__all__ = ["choose"]
+
+
+def choose(
+    model: DiekaeModel,
+    prompt: str,
+    passages: Sequence[Passage],
+    mode: ModeChoice,
+    max_new_tokens: int,
+    is_worded: bool,
+) -> tuple[Mode, Request]:
+    """One prompt, ready to be read, and the mode: the one asked for, or the faster one.
+
+    Args:
+        model: Who answers; for ``mode="auto"``, one that has a calibration.
+        prompt: The user's text.
+        passages: What was retrieved, best first.
+        mode: Which way the passages are to go.
+        max_new_tokens: The room that is left for the answer.
+        is_worded: The prompt is read as it is.
+    """
+    if mode != "auto":
+        return mode, model.prepare(prompt, passages, mode, max_new_tokens, is_worded)
+    assert model.calibration is not None
+    request = model.prepare(prompt, passages, "inject", max_new_tokens, is_worded, warns=False)
+    is_kept = model.states is not None and model.states.knows(request)
+    way, reason = model.calibration.choose(request.knowledge_tokens, is_kept=is_kept)
+    chosen = request
+    if way == "stuff":
+        chosen = model.prepare(prompt, passages, way, max_new_tokens, is_worded, warns=False)
+        if chosen.truncated_tokens > request.truncated_tokens:
+            way, reason = "inject", f"{reason}; stuffed, they would not all fit"
+            chosen = request
+    if chosen.truncated_tokens:  # once more, to say so
+        chosen = model.prepare(prompt, passages, way, max_new_tokens, is_worded)
+    chosen.mode_reason = reason
+    return way, chosen
