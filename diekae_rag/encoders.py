@@ -20,7 +20,8 @@ from transformers.models.llama.modeling_llama import (
 
 from diekae_rag.blocks import Blocks, rms_norm
 from diekae_rag.config import DiekaeConfig
-from diekae_rag.states.tensors import Knowledge, PassageStates
+from diekae_rag.states.knowledge import Knowledge, KnowledgeApart
+from diekae_rag.states.tensors import PassageStates
 
 __all__ = ["Encoders"]
 
@@ -133,7 +134,7 @@ class Encoders(PreTrainedModel):
         embeddings: Tensor,
         mask: Tensor,
         positions: Tensor,
-        knowledge: Knowledge,
+        knowledge: Knowledge | KnowledgeApart,
         cache: Any = None,
         first_layer: int = 0,
         blocks: Sequence[Blocks] | None = None,
@@ -158,19 +159,19 @@ class Encoders(PreTrainedModel):
         full = torch.cat([seen, mask], 2)[:, None]
         count = knowledge.mask.shape[1]
         is_roomy = not torch.is_grad_enabled() and mask.shape[2] <= knowledge.room
-        # Apart at once: taken out block by block, each would get a gradient as large as all.
-        known = list(zip(knowledge.keys.unbind(0), knowledge.values.unbind(0), strict=True))
+        known = iter(knowledge.blocks())
         hidden, rotary = self._begin(embeddings, positions)
         for number, block in enumerate(blocks or self._blocks()):
 
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
                 if cache is not None:
                     keys, values = cache.update(keys, values, first_layer + n)
+                known_keys, known_values = next(known)
                 if is_roomy:
-                    return _behind(known[n][0], count, keys), _behind(known[n][1], count, values)
+                    return _behind(known_keys, count, keys), _behind(known_values, count, values)
                 return (
-                    torch.cat([known[n][0][:, :, :count].to(keys), keys], 2),
-                    torch.cat([known[n][1][:, :, :count].to(values), values], 2),
+                    torch.cat([known_keys[:, :, :count].to(keys), keys], 2),
+                    torch.cat([known_values[:, :, :count].to(values), values], 2),
                 )
 
             hidden = block.run(hidden, rotary, full, remember)

@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
 
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import check_family, decoder_layers, input_embeddings, probe
-from diekae_rag.states.tensors import Knowledge
+from diekae_rag.states.knowledge import Knowledge, KnowledgeApart
 
 __all__ = ["Injection"]
 
@@ -39,9 +39,9 @@ class EncoderStaticLayer(StaticLayer):
 class _Call:
     """What one thread injects during one call of the base model's ``generate`` or ``forward``."""
 
-    knowledge: Knowledge
+    knowledge: Knowledge | KnowledgeApart
     prompt_mask: Tensor
-    expanded: Knowledge
+    expanded: Knowledge | KnowledgeApart
     deltas: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -92,7 +92,7 @@ class Injection:
         self._handles = []
 
     @contextmanager
-    def call(self, knowledge: Knowledge, prompt_mask: Tensor) -> Iterator[None]:
+    def call(self, knowledge: Knowledge | KnowledgeApart, prompt_mask: Tensor) -> Iterator[None]:
         """Injects in this thread until the block ends, also by an exception.
 
         Args:

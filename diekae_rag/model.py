@@ -449,6 +449,7 @@ class DiekaeModel:
             max_new_tokens,
             is_worded,
             warns=warns,
+            tokens_of=self.states.tokens_of if self.states else lambda text: None,
         )
         largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)
         if largest >= (count := input_embeddings(self.base).num_embeddings):

@@ -13,7 +13,8 @@ from diekae_rag.prompting import start_tokens
 from diekae_rag.requests import Request, cut_passages
 from diekae_rag.states.fingerprint import fingerprint
 from diekae_rag.states.kept import KeptStates
-from diekae_rag.states.tensors import Knowledge, PassageStates, join_states
+from diekae_rag.states.knowledge import Knowledge, KnowledgeApart
+from diekae_rag.states.tensors import PassageStates
 
 __all__ = ["PassageReader", "read_knowledge"]
 
@@ -37,7 +38,7 @@ class PassageReader:
     @property
     def fingerprint(self) -> str:
         """Tells what is read with from all else that would read otherwise."""
-        return fingerprint(self.encoders, self._embed.weight)
+        return fingerprint(self.encoders, self._embed.weight, self.tokenizer)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """What encoders read of each passage by itself: as worded, and cut where it is too long."""
@@ -95,7 +96,7 @@ class PassageReader:
 
 def read_knowledge(
     reader: PassageReader, kept: KeptStates | None, requests: Sequence[Request], room: int = 0
-) -> tuple[Knowledge, list[int]]:
+) -> tuple[Knowledge | KnowledgeApart, list[int]]:
     """What each row may attend to; the same text is read once for all rows, if at all.
 
     Args:
@@ -124,5 +125,7 @@ def read_knowledge(
         sum(map(len, request.knowledge)) if is_joint else config.max_passage_tokens
         for request in requests
     ]
-    knowledge = join_states([[states for states, _ in row] for row in rows], starts, room)
-    return knowledge, [sum(max(0, count - start) for _, count in row) for row in rows]
+    knowledge = KnowledgeApart.of([[states for states, _ in row] for row in rows], starts, room)
+    # Read at the prompt only, it is read once: each block is then laid together in its turn.
+    known = knowledge if config.positions == "prompt" else knowledge.joined()
+    return known, [sum(max(0, count - start) for _, count in row) for row in rows]

@@ -6,7 +6,7 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +63,7 @@ def prepare(
     is_worded: bool = False,
     *,
     warns: bool = True,
+    tokens_of: Callable[[str], Sequence[int] | None] = lambda text: None,
 ) -> Request:
     """Words and tokenizes one prompt and its passages.
 
@@ -76,6 +77,7 @@ def prepare(
         max_new_tokens: Room to leave for the answer.
         is_worded: The prompt is read as it is, with the special tokens it has and no others.
         warns: Whether to warn where passages do not fit.
+        tokens_of: What encoders read of a passage, where that is known.
 
     Raises:
         TypeError: The prompt is no text.
@@ -97,7 +99,8 @@ def prepare(
             f"{-room} tokens or lower max_new_tokens."
         )
     readable = [p for p in passages if not p.is_blank] if mode != "none" else []
-    whole = wording.tokenize_passages(tokenizer, [p.text for p in readable])
+    known = [tokens_of(passage.text) for passage in readable]
+    whole = _tokenize([p.text for p in readable], known, tokenizer, config)
     kept = list(readable)
     encoded: list[list[int]] = []
     stuffed: list[int] = []
@@ -153,6 +156,21 @@ def _read_prompt(
     return whole[:count], whole[count:]
 
 
+def _tokenize(
+    texts: Sequence[str],
+    known: Sequence[Sequence[int] | None],
+    tokenizer: PreTrainedTokenizerBase,
+    config: DiekaeConfig,
+) -> list[list[int]]:
+    """Token ids of whole passages, as worded; one as long as may be read might have been cut."""
+    first, most = len(start_tokens(tokenizer)), config.max_passage_tokens
+    rows = [None if ids is None or len(ids) >= most else list(ids[first:]) for ids in known]
+    missing = [text for text, row in zip(texts, rows, strict=True) if row is None]
+    wording = Wording(**(config.wording or {}))
+    read = iter(wording.tokenize_passages(tokenizer, missing))
+    return [next(read) if row is None else row for row in rows]
+
+
 def cut_passages(
     texts: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
@@ -166,8 +184,10 @@ def cut_passages(
     wording, kept = Wording(**(config.wording or {})), texts[: config.max_passages]
     limit = config.max_passage_tokens - len(start_tokens(tokenizer))
     rows = list(wording.tokenize_passages(tokenizer, kept) if whole is None else whole)
-    if any(len(row) > limit for row in rows):
-        rows = [row[:limit] for row in wording.tokenize_passages(tokenizer, kept, limit)]
+    long = [number for number, row in enumerate(rows) if len(row) > limit]
+    cut = wording.tokenize_passages(tokenizer, [kept[number] for number in long], limit)
+    for number, row in zip(long, cut, strict=True):
+        rows[number] = row[:limit]
     return rows
 
 

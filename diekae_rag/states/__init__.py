@@ -1,5 +1,6 @@
 """What encoders have read of passages: as tensors, kept in memory, and kept in a file."""
 
-from diekae_rag.states.tensors import Knowledge, PassageStates, gather_knowledge, join_states
+from diekae_rag.states.knowledge import Knowledge, KnowledgeApart, gather_knowledge
+from diekae_rag.states.tensors import PassageStates
 
-__all__ = ["Knowledge", "PassageStates", "gather_knowledge", "join_states"]
+__all__ = ["Knowledge", "KnowledgeApart", "PassageStates", "gather_knowledge"]

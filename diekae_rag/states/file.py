@@ -119,30 +119,46 @@ class StateFile:
         """Whether a passage with this id and this text has states here, as far as was read."""
         return self._catalog.has(digest(passage), digest(text))
 
+    def ids(self, text: str) -> list[int] | None:
+        """The tokens that encoders read of a text whose states are here; ``None`` of others."""
+        with self._lock:
+            found = self._payload(digest(text))
+            if found is None:
+                return None
+            record, payload = found
+            return payload[: 4 * record.num_tokens].cast("i").tolist()
+
     def find(self, text: str, ids: Sequence[int]) -> Tensor | None:
         """The states of a text that encoders read as these tokens, ``[2, N, H, K, d]``.
 
         ``None`` where there are none. A view of the file, but for ``"int8"``; not to be written to.
         """
         with self._lock:
-            found = self._catalog.texts.get(digest(text))
+            found = self._payload(digest(text))
             if found is None:
                 return None
-            at, record = found
-            payload = memoryview(self._map)[at + RECORD_BYTES :][: record.payload_bytes]
-            if at not in self._checked:
-                if zlib.crc32(payload) != record.payload_crc:
-                    del self._catalog.texts[digest(text)]
-                    warn(
-                        f"the states of a passage in {self.path} are damaged and are not used; "
-                        "add the passage again to mend it."
-                    )
-                    return None
-                self._checked.add(at)
+            record, payload = found
             count = record.num_tokens
             if payload[: 4 * count] != array("i", ids).tobytes():
-                return None  # the tokenizer or the longest passage is another
+                return None  # a text cut elsewhere
             return self.code.unpack(payload[padded(4 * count) :], count)
+
+    def _payload(self, text: bytes) -> tuple[Record, memoryview] | None:
+        """What was written of a text, by its digest; checked when it is first read."""
+        if (found := self._catalog.texts.get(text)) is None:
+            return None
+        at, record = found
+        payload = memoryview(self._map)[at + RECORD_BYTES :][: record.payload_bytes]
+        if at not in self._checked:
+            if zlib.crc32(payload) != record.payload_crc:
+                del self._catalog.texts[text]
+                warn(
+                    f"the states of a passage in {self.path} are damaged and are not used; "
+                    "add the passage again to mend it."
+                )
+                return None
+            self._checked.add(at)
+        return record, payload
 
     def append(self, items: Iterable[Stored]) -> None:
         """Writes passages; one whose id is there takes its place. They are on disk afterwards.

@@ -1,54 +1,90 @@
-"""Tells encoders apart by what they are, alike in every process."""
+"""Tells what passages are read with apart by what it is, alike in every process."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import weakref
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from diekae_rag.encoders import Encoders
+from diekae_rag.prompting import Wording, start_tokens
 
 __all__ = ["fingerprint"]
 
 _KNOWN: weakref.WeakKeyDictionary[Encoders, tuple[object, str]] = weakref.WeakKeyDictionary()
+_PROBE = "Who's  Zoë?\n\tIt cost $1,234.50 <s>[INST] — naïve 東京, Привет; e.g. re-reading."
 
 
-def fingerprint(encoders: Encoders, embeddings: Tensor) -> str:
-    """16 hexadecimal digits, for encoders and the base model's embeddings that they read.
+def fingerprint(encoders: Encoders, embeddings: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:
+    """16 hexadecimal digits, for all that decides what is read of a passage, and how.
 
-    Two that differ in any weight, in precision or in a field that says how they read differ in it.
-    It is computed once, and again when a weight has changed.
+    Two that differ in any weight, in precision, in the passages' wording or longest length, or in
+    the tokenizer's vocabulary or its ways differ in it. It is computed once, and again when a
+    weight or the vocabulary's size has changed.
 
     Args:
         encoders: The encoders.
         embeddings: The base model's input embeddings, ``[V, D]``.
+        tokenizer: The base model's.
 
     Example:
-        >>> from diekae_rag import DiekaeConfig
-        >>> config = DiekaeConfig(layers=[1], base_num_hidden_layers=2, base_hidden_size=8)
-        >>> encoders, embeddings = Encoders(config), torch.randn(5, 8)
-        >>> before = fingerprint(encoders, embeddings)
+        >>> from diekae_rag import DiekaeModel
+        >>> model = DiekaeModel.from_pretrained("demo")
+        >>> before = model.fingerprint
         >>> with torch.no_grad():
-        ...     _ = encoders.bodies["1"].norm.weight.add_(1)
-        >>> before == fingerprint(encoders, embeddings)
+        ...     _ = model.encoders.up["0"].weight.add_(1)
+        >>> before == model.fingerprint
         False
     """
-    weights = [*sorted(encoders.state_dict().items()), ("embeddings", embeddings.detach())]
-    version = tuple((w.data_ptr(), w.dtype, _version(w)) for _, w in weights)
+    version = _version(encoders, embeddings, tokenizer)
     known = _KNOWN.get(encoders)
     if known is None or known[0] != version:
-        config = encoders.config
-        names = ("rope_theta", "rms_norm_eps", "passage_attention", "passage_direction")
-        said = {name: getattr(config, name) for name in (*names, "num_attention_heads")}
-        digest = hashlib.sha256(repr(sorted(said.items())).encode())
-        for name, weight in weights:
+        digest = hashlib.sha256(_said(encoders, tokenizer).encode())
+        for name, weight in [*sorted(encoders.state_dict().items()), ("embeddings", embeddings)]:
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-            digest.update(weight.contiguous().cpu().view(torch.uint8).numpy())
+            digest.update(weight.detach().contiguous().cpu().view(torch.uint8).numpy())
         known = _KNOWN[encoders] = (version, digest.hexdigest()[:16])
     return known[1]
 
 
-def _version(weight: Tensor) -> int:
-    return -1 if weight.is_inference() else weight._version
+def _said(encoders: Encoders, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What is no weight: how encoders read, and how passages become tokens.
+
+    A tokenizer is told by what it does: how it is written down changes with a library's versions.
+    """
+    config = encoders.config
+    names = (
+        "rope_theta",
+        "rms_norm_eps",
+        "passage_attention",
+        "passage_direction",
+        "num_attention_heads",
+        "max_passage_tokens",
+    )
+    wording = Wording(**(config.wording or {}))
+    said = {
+        **{name: getattr(config, name) for name in names},
+        "passage": wording.passage,
+        "probe": [start_tokens(tokenizer), *wording.tokenize_passages(tokenizer, [_PROBE])],
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+def _version(
+    encoders: Encoders, embeddings: Tensor, tokenizer: PreTrainedTokenizerBase
+) -> tuple[object, ...]:
+    """What cannot stay the same where the fingerprint changes, and is quickly told."""
+    weights = [*encoders.parameters(), *encoders.buffers(), embeddings]
+    config = encoders.config
+    return (
+        *((w.data_ptr(), w.dtype, -1 if w.is_inference() else w._version) for w in weights),
+        id(tokenizer),
+        len(tokenizer),
+        config.max_passage_tokens,
+        str(config.wording),
+    )

@@ -85,6 +85,10 @@ class KeptStates:
                 self._remember(own, states)
         return [states for states in found.values() if states is not None], list(reused.values())
 
+    def tokens_of(self, text: str) -> list[int] | None:
+        """What encoders read of a passage that is kept in the file, which need not be tokenized."""
+        return None if self._file is None else self._file.ids(text)
+
     def knows(self, request: Request) -> bool:
         """Whether none of a request's knowledge would have to be read."""
         is_joint = self._reader.encoders.config.passage_attention == "joint"

@@ -1,14 +1,19 @@
 """With kept states a model answers as without: the same text, the same probabilities."""
 
+import copy
 import threading
+from array import array
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from diekae_rag import DiekaeModel, Passage, PassageIndex
+from diekae_rag.prompting import Wording
+from diekae_rag.reading import PassageReader
 from diekae_rag.states.file import StateFile, StatesError
-from tests.conftest import build_encoders
+from tests.conftest import WORDING, build_encoders
 from tests.index.conftest import HashingEmbedder
 
 TEXTS = ["Ada lives in Turin.", "Kolwick is a town on a river.", "Nobody knows.", "Ada paints."]
@@ -104,6 +109,68 @@ def test_in_int8_the_probabilities_are_close(model, tmp_path):
 
     assert scores(model, PASSAGES) != expected
     assert_close(scores(model, PASSAGES), expected, atol=0.5, rtol=0.02)
+
+
+@pytest.mark.parametrize("mode", ["inject", "stuff", "combine"])
+def test_what_is_in_the_file_is_not_tokenized_again(model, tmp_path, monkeypatch, mode):
+    long = Passage("Ada lives in a town on a river. " * 9, id="long")
+    every = [*PASSAGES, long]
+    with pytest.warns(UserWarning, match="truncated") if mode != "stuff" else nullcontext():
+        expected = model.generate(PROMPTS[0], every, mode, max_new_tokens=LENGTH)
+    states = model.keep_states(tmp_path / "a.states")
+    states.add([*PASSAGES[:2], long])
+    read = []
+    tokenize = Wording.tokenize_passages
+
+    def watched(wording, tokenizer, texts, *limit):
+        read.extend(texts)
+        return tokenize(wording, tokenizer, texts, *limit)
+
+    monkeypatch.setattr(Wording, "tokenize_passages", watched)
+    with pytest.warns(UserWarning, match="truncated") if mode != "stuff" else nullcontext():
+        answer = model.generate(PROMPTS[0], every, mode, max_new_tokens=LENGTH)
+
+    assert set(read) == {TEXTS[2], TEXTS[3], long.text}  # a long one was cut: who knows how much
+    assert answer.text == expected.text
+    for name in ("knowledge_tokens", "truncated_tokens", "dropped_passages", "prompt_tokens"):
+        assert getattr(answer.usage, name) == getattr(expected.usage, name)
+
+
+def test_tokens_of_a_damaged_passage_are_not_believed(model, tmp_path):
+    path = tmp_path / "a.states"
+    states = model.keep_states(path)
+    states.add(PASSAGES[:1])
+    raw = bytearray(path.read_bytes())
+    ids = array("i", model.reader.tokenize(TEXTS[:1])[0]).tobytes()
+    raw[raw.index(ids)] ^= 1
+    path.write_bytes(raw)
+    opened = model.keep_states(path)
+
+    with pytest.warns(UserWarning, match="damaged"):
+        assert opened.tokens_of(TEXTS[0]) is None
+
+
+def test_what_becomes_of_a_passage_in_another_wording_is_other_states(make_model, tmp_path):
+    model = make_model(passage_attention="independent")
+    model.keep_states(tmp_path / "a.states").add(PASSAGES)
+
+    for other in (
+        {"wording": {**WORDING, "passage": "Suppose that {passage}[SEP]"}},
+        {"max_passage_tokens": 63},
+    ):
+        reader = make_model(passage_attention="independent", **other)
+        with pytest.raises(StatesError, match="--rebuild"):
+            reader.keep_states(tmp_path / "a.states")
+
+
+def test_another_tokenizer_over_the_same_weights_is_told_apart(model, tokenizer):
+    before, other = model.fingerprint, copy.deepcopy(tokenizer)
+    assert PassageReader(model.base, model.encoders, other).fingerprint == before
+
+    other.add_tokens(["Turin"])
+
+    assert PassageReader(model.base, model.encoders, other).fingerprint != before
+    assert model.fingerprint == before
 
 
 def test_a_passage_whose_text_changed_is_read_as_it_is_now(model, tmp_path):

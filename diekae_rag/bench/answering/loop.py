@@ -35,13 +35,7 @@ def as_one(model: DiekaeModel, requests: Sequence[Request]) -> dict[int, Tensor]
     counts = [len(request.knowledge) for request in requests]
     ends = [sum(counts[: row + 1]) for row in range(len(counts))]
     rows = [list(range(end - count, end)) for end, count in zip(ends, counts, strict=True)]
-    config = model.encoders.config
-    starts = [
-        config.max_passage_tokens
-        if config.passage_attention == "independent"
-        else sum(map(len, request.knowledge))
-        for request in requests
-    ]
+    starts = [_start(model, request) for request in requests]
     knowledge = gather_knowledge(model.encode(texts), rows, starts)
     ids, mask = (part.to(model.device) for part in pad_left([r.input_ids for r in requests]))
     length = ids.shape[1]
@@ -59,7 +53,7 @@ def in_a_loop(model: DiekaeModel, requests: Sequence[Request]) -> dict[int, Tens
     """The same encoders as LLaMA stacks, one after the other, every position projected up.
 
     As the method's authors laid them out: passages and prompt are one causal text. Where a row has
-    one passage, as long as the longest may be, the prompt's deltas are those of ``as_one``.
+    one passage, the prompt's deltas are those of ``as_one``.
 
     Args:
         model: Whose encoders read.
@@ -75,7 +69,14 @@ def in_a_loop(model: DiekaeModel, requests: Sequence[Request]) -> dict[int, Tens
     if len(set(map(len, texts))) > 1:
         raise ValueError("rows must be equally long to be read in a loop: nothing is padded here.")
     embeddings = _embed(model, torch.tensor(texts, device=model.device))
-    positions = torch.arange(embeddings.shape[1], device=embeddings.device)[None]
+    starts = [_start(model, request) for request in requests]
+    positions = torch.tensor(
+        [
+            [*range(len(t) - len(r.input_ids)), *range(start, start + len(r.input_ids))]
+            for t, r, start in zip(texts, requests, starts, strict=True)
+        ],
+        device=embeddings.device,
+    )
     rotary = model.encoders.rotary(embeddings, position_ids=positions)
     deltas = {}
     for layer in model.encoders.config.layers:
@@ -86,6 +87,14 @@ def in_a_loop(model: DiekaeModel, requests: Sequence[Request]) -> dict[int, Tens
             hidden = _run(block, hidden, rotary)
         deltas[layer] = model.encoders.up[str(layer)](body.get_submodule("norm")(hidden))
     return deltas
+
+
+def _start(model: DiekaeModel, request: Request) -> int:
+    """The position of a prompt's first token."""
+    config = model.encoders.config
+    if config.passage_attention == "independent":
+        return config.max_passage_tokens
+    return sum(map(len, request.knowledge))
 
 
 def _run(block: nn.Module, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

@@ -124,7 +124,7 @@ def _made(setting: AnswerSetting) -> Answerer:
         passage_attention="independent",
         sharing=setting.sharing,
         positions=setting.positions,
-        max_passage_tokens=max(setting.passage_sizes),
+        max_passage_tokens=max(setting.passage_sizes) + 1,  # so that none counts as cut
         max_passages=setting.num_passages,
     )
     vocabulary = SHAPES[setting.shape].vocab_size
