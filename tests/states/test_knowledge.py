@@ -42,7 +42,8 @@ def test_block_by_block_is_all_at_once(lengths, rows, room):
             assert keys.shape[2] == values.shape[2] == count + room
             assert_close(keys[:, :, :count] * here, their_keys * here, rtol=0, atol=0)
             assert_close(values[:, :, :count] * here, their_values * here, rtol=0, atol=0)
-            assert not keys[:, :, count:].any() and not values[:, :, count:].any()
+            assert not keys[:, :, count:].any()
+            assert not values[:, :, count:].any()
 
 
 def test_rows_are_repeated_for_their_beams_as_if_all_lay_together():
