@@ -26,13 +26,19 @@ class Tuning(nn.Module):
         model: What is trained: those of its parameters that require gradient.
         passage_weight: Weight of the mean loss on the passages' tokens, beside the answers' 1.
         question_weight: Weight of the mean loss on the questions' tokens.
+        is_compiled: Compile the decoder: worth its minute with rows of one length.
 
     Raises:
         ValueError: A negative weight.
     """
 
     def __init__(
-        self, model: PreTrainedModel, *, passage_weight: float = 0.0, question_weight: float = 0.0
+        self,
+        model: PreTrainedModel,
+        *,
+        passage_weight: float = 0.0,
+        question_weight: float = 0.0,
+        is_compiled: bool = False,
     ) -> None:
         super().__init__()
         if passage_weight < 0 or question_weight < 0:
@@ -41,7 +47,7 @@ class Tuning(nn.Module):
             )
         self.model = model
         self.weights = {ANSWER: 1.0, PASSAGE: passage_weight, QUESTION: question_weight}
-        self._parts = (BaseParts(model, is_trained=True),)
+        self._parts = (BaseParts(model, is_trained=True, is_compiled=is_compiled),)
         # As transformers names them: FSDP makes a unit of each.
         self._no_split_modules = sorted({type(x).__name__ for x in self._parts[0].layers})
 

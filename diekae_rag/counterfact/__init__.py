@@ -1,0 +1,1 @@
+"""A reader that knows CounterFact's facts, and encoders that edit them: for measuring only."""
