@@ -102,6 +102,10 @@ class Encoders(PreTrainedModel):
         heads, eps = self.config.num_attention_heads, self.config.rms_norm_eps
         return [Blocks.stack(each, heads, eps) for each in zip(*of_bodies, strict=True)]
 
+    def begin(self, embeddings: Tensor) -> Tensor:
+        """``[B, T, D]`` as every body begins with it, ``[E, B, T, h]``."""
+        return torch.stack([body.get_submodule("down")(embeddings) for body in self._bodies])
+
     def encode_passages(
         self,
         embeddings: Tensor,
@@ -120,13 +124,20 @@ class Encoders(PreTrainedModel):
             after: The states of what comes before the only text, with which its own are given;
                 only read causally can a text be read in two parts.
         """
-        return self._read_passages(embeddings, mask, blocks, after, is_whole=False)[0]
+        return self._read_passages(self.begin(embeddings), mask, blocks, after, is_whole=False)[0]
+
+    def encode_begun(
+        self, begun: Tensor, mask: Tensor, after: PassageStates | None = None
+    ) -> PassageStates:
+        """As ``encode_passages``, of what ``begin`` gave or would give."""
+        return self._read_passages(begun, mask, None, after, is_whole=False)[0]
 
     def read_passages(
         self, embeddings: Tensor, mask: Tensor, blocks: Sequence[Blocks] | None = None
     ) -> tuple[PassageStates, Tensor]:
         """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
-        states, hidden = self._read_passages(embeddings, mask, blocks, None, is_whole=True)
+        begun = self.begin(embeddings)
+        states, hidden = self._read_passages(begun, mask, blocks, None, is_whole=True)
         return states, self._norm(hidden)[-1]
 
     def forward(
@@ -160,7 +171,8 @@ class Encoders(PreTrainedModel):
         count = knowledge.mask.shape[1]
         is_roomy = not torch.is_grad_enabled() and mask.shape[2] <= knowledge.room
         known = iter(knowledge.blocks())
-        hidden, rotary = self._begin(embeddings, positions)
+        hidden = self.begin(embeddings)
+        rotary = self.rotary(embeddings, position_ids=positions)
         for number, block in enumerate(blocks or self._blocks()):
 
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
@@ -183,7 +195,7 @@ class Encoders(PreTrainedModel):
 
     def _read_passages(
         self,
-        embeddings: Tensor,
+        hidden: Tensor,
         mask: Tensor,
         blocks: Sequence[Blocks] | None,
         after: PassageStates | None,
@@ -205,7 +217,7 @@ class Encoders(PreTrainedModel):
             slots = torch.arange(start + mask.shape[1], device=mask.device)
             visible = (slots <= positions[0, :, None])[None, None]
             mask = torch.cat([after.mask, mask], 1)
-        hidden, rotary = self._begin(embeddings, positions)
+        rotary = self.rotary(hidden[0], position_ids=positions)
         kept: list[tuple[Tensor, Tensor]] = []
 
         def remember(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,11 +236,6 @@ class Encoders(PreTrainedModel):
             remember(*last.keys_and_values(hidden, rotary))
         keys, values = zip(*kept, strict=True)
         return PassageStates(torch.stack(keys), torch.stack(values), mask), hidden
-
-    def _begin(self, embeddings: Tensor, positions: Tensor) -> tuple[Tensor, Any]:
-        """``[B, T, D]`` as every body begins with it, ``[E, B, T, h]``, and rotary positions."""
-        hidden = torch.stack([body.get_submodule("down")(embeddings) for body in self._bodies])
-        return hidden, self.rotary(hidden[0], position_ids=positions)
 
     def _norm(self, hidden: Tensor) -> Tensor:
         weights = torch.stack([body.get_parameter("norm.weight") for body in self._bodies])

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
+from diekae_rag.folding import FoldedEmbedding
 from diekae_rag.prompting import start_tokens
 from diekae_rag.requests import Request, cut_passages
 from diekae_rag.states.fingerprint import fingerprint
@@ -34,6 +35,7 @@ class PassageReader:
         self, base: PreTrainedModel, encoders: Encoders, tokenizer: PreTrainedTokenizerBase
     ) -> None:
         self.encoders, self._embed, self.tokenizer = encoders, input_embeddings(base), tokenizer
+        self._begin = FoldedEmbedding(self._embed, encoders)
 
     @property
     def fingerprint(self) -> str:
@@ -62,12 +64,8 @@ class PassageReader:
         ids = torch.tensor([[*text] + [0] * (longest - len(text)) for text in texts])
         mask = torch.tensor([[t < len(text) for t in range(longest)] for text in texts])
         shape = (len(texts), longest)
-        weight = self._embed.weight
-        embeddings = self._embed(ids.view(shape).long().to(weight.device))
-        device, dtype = self.encoders.device, self.encoders.dtype
-        return self.encoders.encode_passages(
-            embeddings.to(device, dtype), mask.view(shape).bool().to(device), after=after
-        )
+        begun = self._begin(ids.view(shape).long())
+        return self.encoders.encode_begun(begun, mask.view(shape).bool().to(begun.device), after)
 
     def encode_apart(self, texts: Sequence[Sequence[int]]) -> list[PassageStates]:
         """As ``encode``, each text's states by itself, unpadded; in as many passes as is best."""

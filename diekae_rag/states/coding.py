@@ -5,6 +5,7 @@ Axes: N blocks of an encoder, H heads of all encoders, K tokens of the passage, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -66,17 +67,20 @@ class StateCode:
         Raises:
             ValueError: A value is not finite, or not in this precision.
         """
-        if not bool(torch.isfinite(states).all()):
+        largest = max(map(abs, torch.stack(torch.aminmax(states)).tolist()))
+        if not math.isfinite(largest):
             raise ValueError("states hold values that are not finite; the encoders are damaged.")
         if self.dtype != "int8":
-            written = states.to(getattr(torch, self.dtype))
-            if not bool(torch.isfinite(written).all()):
+            written = getattr(torch, self.dtype)
+            if largest > torch.finfo(written).max:
                 raise ValueError(f"states are too large for {self.dtype}; choose bfloat16.")
-            return _as_bytes(written)
+            return _as_bytes(states.to(written))
         states = states.float()
-        scales = (states.abs().amax(-1, keepdim=True) / 127).to(torch.bfloat16)
-        steps = states / scales.float().clamp(min=torch.finfo(torch.float32).tiny)
-        return _as_bytes(steps.round().clamp(-127, 127).to(torch.int8)) + _as_bytes(scales)
+        scales = torch.linalg.vector_norm(states, torch.inf, dim=-1, keepdim=True).div_(127)
+        scales = scales.to(torch.bfloat16)
+        steps = states / scales.float().clamp_(min=torch.finfo(torch.float32).tiny)
+        steps = steps.round_().clamp_(-127, 127).to(torch.int8)
+        return _as_bytes(steps) + _as_bytes(scales)
 
     def unpack(self, coded: Any, num_tokens: int) -> Tensor:
         """Keys and values from bytes, ``[2, N, H, K, d]``: a view of them, or from int8 float32.

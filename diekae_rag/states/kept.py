@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KeptStates", "open_states", "state_code"]
 
+_AT_ONCE = 1 << 26  # bytes of states that are written together: each writing waits for the disk
+
 
 class KeptStates:
     """What encoders have read, so that they need not read it again.
@@ -117,18 +119,20 @@ class KeptStates:
         rows = self._reader.tokenize([passage.text for passage in new])
         with progress_bars(show_progress) as progress:
             bar = progress.add_task("passages read", total=len(new))
-            for some in self._reader.batches(rows):
-                states = self._reader.encode([rows[n] for n in some]).apart()
-                file.append(
-                    Stored(
-                        new[n].id,
-                        new[n].text,
-                        rows[n],
-                        torch.stack([own.keys, own.values])[:, :, 0],
-                    )
-                    for n, own in zip(some, states, strict=True)
-                )
-                progress.advance(bar, len(some))
+            unwritten: list[Stored] = []
+            try:
+                for some in self._reader.batches(rows):
+                    states = self._reader.encode([rows[n] for n in some]).apart()
+                    unwritten += [
+                        Stored(new[n].id, new[n].text, rows[n], own.stacked())
+                        for n, own in zip(some, states, strict=True)
+                    ]
+                    if sum(item.states.nbytes for item in unwritten) >= _AT_ONCE:
+                        written, unwritten = unwritten, []
+                        file.append(written)
+                    progress.advance(bar, len(some))
+            finally:
+                file.append(unwritten)  # also when stopped: what was read need not be read again
         return len(new)
 
     def remove(self, ids: Iterable[str]) -> None:

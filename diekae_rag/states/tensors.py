@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 __all__ = ["PassageStates"]
@@ -42,6 +43,10 @@ class PassageStates:
     def first(self, length: int) -> PassageStates:
         """Of a single text, the first ``length`` tokens; a view."""
         return self._part(0, length)
+
+    def stacked(self) -> Tensor:
+        """Of a single text, keys and values, ``[2, N, H, K, d]``."""
+        return torch.stack([self.keys[:, 0], self.values[:, 0]])
 
     def detached(self) -> PassageStates:
         """The same, holding no more memory than it needs."""

@@ -246,18 +246,20 @@ def test_in_how_many_passes_it_is_read_makes_no_difference(model, monkeypatch):
         assert_close(scores(model, passages), plain, atol=1e-4, rtol=1e-5)
 
 
-def test_adding_goes_on_where_it_was_stopped(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 1 << 26])
+def test_adding_goes_on_where_it_was_stopped(model, tmp_path, monkeypatch, at_once):
     monkeypatch.setattr("diekae_rag.reading._MOST_ON_CPU", 1)
+    monkeypatch.setattr("diekae_rag.states.kept._AT_ONCE", at_once)
     states = model.keep_states(tmp_path / "a.states")
-    append, calls = StateFile.append, []
+    encode, calls = model.reader.encode, []
 
-    def stopped(self, items):
+    def stopped(texts, after=None):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        append(self, items)
+        return encode(texts, after)
 
-    monkeypatch.setattr(StateFile, "append", stopped)
+    monkeypatch.setattr(model.reader, "encode", stopped)
     with pytest.raises(KeyboardInterrupt):
         states.add(PASSAGES)
 
