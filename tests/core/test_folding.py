@@ -56,7 +56,7 @@ def test_a_weight_that_changes_takes_the_table_with_it(reading, which):
 
 @torch.no_grad()
 def test_a_table_that_would_be_too_large_is_not_made(reading, monkeypatch):
-    model, folded = reading
+    _, folded = reading
     monkeypatch.setattr("diekae_rag.folding._MOST_BYTES", 100)
 
     for _ in range(5):
