@@ -206,7 +206,8 @@ def test_help_needs_no_model_library():
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_the_program_stops_at_an_interrupt():
     code = (
-        "import time, diekae_rag.index, diekae_rag.cli\n"
+        "import signal, time, diekae_rag.index, diekae_rag.cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # else ignored in background
         "def read(*_, **__):\n    print('reading', flush=True)\n    time.sleep(60)\n"
         "diekae_rag.index.read_documents = read\n"
         "diekae_rag.cli.main()"

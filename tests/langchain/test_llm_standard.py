@@ -145,12 +145,13 @@ def test_a_cache_gives_no_answer_from_other_documents(model, ask):
 @pytest.mark.parametrize("ask", CACHED.values(), ids=list(CACHED))
 def test_a_cache_spares_the_second_answer(model, ask, monkeypatch):
     answered = []
-    whole = DiekaeModel.generate
-    monkeypatch.setattr(
-        DiekaeModel,
-        "generate",
-        lambda self, p, *a, **kw: answered.extend(p) or whole(self, p, *a, **kw),
-    )
+    for name in ("generate", "generate_as_completed"):
+
+        def watched(self, prompts, *args, whole=getattr(DiekaeModel, name), **kwargs):
+            answered.extend(prompts)
+            return whole(self, prompts, *args, **kwargs)
+
+        monkeypatch.setattr(DiekaeModel, name, watched)
     llm = DiekaeLLM(engine=model, max_new_tokens=8, cache=InMemoryCache())
 
     first = ask(llm, QUESTION, documents=ADA)
