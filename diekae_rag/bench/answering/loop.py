@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from diekae_rag.families import input_embeddings
 from diekae_rag.model import DiekaeModel
+from diekae_rag.reading import read_knowledge
 from diekae_rag.requests import Request, pad_left
-from diekae_rag.states import gather_knowledge
 
 __all__ = ["as_one", "in_a_loop"]
 
@@ -31,12 +31,7 @@ def as_one(model: DiekaeModel, requests: Sequence[Request]) -> dict[int, Tensor]
         For each injected layer its delta at the prompts' positions, ``[B, T, D]``, padded on the
         left.
     """
-    texts = [text for request in requests for text in request.knowledge]
-    counts = [len(request.knowledge) for request in requests]
-    ends = [sum(counts[: row + 1]) for row in range(len(counts))]
-    rows = [list(range(end - count, end)) for end, count in zip(ends, counts, strict=True)]
-    starts = [_start(model, request) for request in requests]
-    knowledge = gather_knowledge(model.encode(texts), rows, starts)
+    knowledge, _ = read_knowledge(model.reader, None, requests)
     ids, mask = (part.to(model.device) for part in pad_left([r.input_ids for r in requests]))
     length = ids.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
