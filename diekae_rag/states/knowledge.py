@@ -122,11 +122,8 @@ class KnowledgeApart:
 
     def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Keys and values of each block, ``[B, H, K + R, d]``, made when it is their turn."""
-        num_blocks, *shape = self._shape()
-        for block in range(num_blocks):
-            keys, values = (part.new_empty(shape) for part in self._some())
-            self._lay(block, keys, values)
-            yield keys, values
+        for block in range(self._shape()[0]):
+            yield self._block(block)  # and is not held here while the next is made
 
     def with_room(self, room: int) -> KnowledgeApart:
         """The same with at least so many positions free."""
@@ -151,6 +148,11 @@ class KnowledgeApart:
         for block in range(shape[0]):
             self._lay(block, keys[block], values[block])
         return Knowledge(keys, values, self.mask, self.starts)
+
+    def _block(self, block: int) -> tuple[Tensor, Tensor]:
+        keys, values = (part.new_empty(self._shape()[1:]) for part in self._some())
+        self._lay(block, keys, values)
+        return keys, values
 
     def _lay(self, block: int, keys: Tensor, values: Tensor) -> None:
         """Writes one block of every row, ``[B, H, K + R, d]``."""

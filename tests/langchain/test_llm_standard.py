@@ -146,8 +146,9 @@ def test_a_cache_gives_no_answer_from_other_documents(model, ask):
 def test_a_cache_spares_the_second_answer(model, ask, monkeypatch):
     answered = []
     for name in ("generate", "generate_as_completed"):
+        whole = getattr(DiekaeModel, name)
 
-        def watched(self, prompts, *args, whole=getattr(DiekaeModel, name), **kwargs):
+        def watched(self, prompts, *args, whole=whole, **kwargs):
             answered.extend(prompts)
             return whole(self, prompts, *args, **kwargs)
 
