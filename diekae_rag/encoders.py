@@ -7,10 +7,11 @@ model, E bodies (one for each layer, or one for all), h width of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoConfig, AutoModel, LlamaConfig, PreTrainedModel
 from transformers.models.llama.modeling_llama import (
     LlamaDecoderLayer,
@@ -19,6 +20,7 @@ from transformers.models.llama.modeling_llama import (
 )
 
 from diekae_rag.blocks import Blocks, rms_norm
+from diekae_rag.changes import Changes, weights_in
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.states.knowledge import Knowledge, KnowledgeApart
 from diekae_rag.states.tensors import PassageStates
@@ -39,6 +41,15 @@ class EncoderBody(nn.Module):
             LlamaDecoderLayer(blocks, index) for index in range(config.num_hidden_layers)
         )
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class _Stacked(NamedTuple):
+    """What all bodies compute with: ``[E * h, D]``, blocks, ``[E, h]`` and ``[L, D, h]``."""
+
+    down: Tensor
+    blocks: list[Blocks]
+    norm: Tensor
+    up: Tensor
 
 
 class Encoders(PreTrainedModel):
@@ -86,7 +97,8 @@ class Encoders(PreTrainedModel):
                 for layer in config.layers
             }
         )
-        self._stacked: tuple[list[tuple[Tensor, int]], list[Blocks]] | None = None
+        self._stacked: _Stacked | None = None
+        self._changes = Changes()
         self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
@@ -104,7 +116,14 @@ class Encoders(PreTrainedModel):
 
     def begin(self, embeddings: Tensor) -> Tensor:
         """``[B, T, D]`` as every body begins with it, ``[E, B, T, h]``."""
-        return torch.stack([body.get_submodule("down")(embeddings) for body in self._bodies])
+        return self._begin(embeddings, self._kept())
+
+    def _begin(self, embeddings: Tensor, kept: _Stacked | None) -> Tensor:
+        if kept is None:
+            return torch.stack([body.get_submodule("down")(embeddings) for body in self._bodies])
+        begun = functional.linear(embeddings, kept.down)
+        apart = begun.view(*begun.shape[:2], len(self._bodies), self.config.hidden_size)
+        return apart.permute(2, 0, 1, 3).contiguous()
 
     def encode_passages(
         self,
@@ -138,7 +157,7 @@ class Encoders(PreTrainedModel):
         """As ``encode_passages``, and beside it the last body's reading of them, ``[P, K, h]``."""
         begun = self.begin(embeddings)
         states, hidden = self._read_passages(begun, mask, blocks, None, is_whole=True)
-        return states, self._norm(hidden)[-1]
+        return states, self._norm(hidden, self._kept())[-1]
 
     def forward(
         self,
@@ -171,9 +190,10 @@ class Encoders(PreTrainedModel):
         count = knowledge.mask.shape[1]
         is_roomy = not torch.is_grad_enabled() and mask.shape[2] <= knowledge.room
         known = iter(knowledge.blocks())
-        hidden = self.begin(embeddings)
+        kept = self._kept()
+        hidden = self._begin(embeddings, kept)
         rotary = self.rotary(embeddings, position_ids=positions)
-        for number, block in enumerate(blocks or self._blocks()):
+        for number, block in enumerate(blocks or (self.stack() if kept is None else kept.blocks)):
 
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
                 if cache is not None:
@@ -187,11 +207,18 @@ class Encoders(PreTrainedModel):
                 )
 
             hidden = block.run(hidden, rotary, full, remember)
-        bodies = dict(zip(self.bodies, self._norm(hidden), strict=True))
-        return {
-            layer: self.up[str(layer)](bodies.get("shared", bodies.get(str(layer))))
-            for layer in self.config.layers
-        }
+        return self._lift(self._norm(hidden, kept), kept)
+
+    def _lift(self, hidden: Tensor, kept: _Stacked | None) -> dict[int, Tensor]:
+        """What the bodies give, ``[E, B, T, h]``, as each layer's delta, ``[B, T, D]``."""
+        layers = self.config.layers
+        if kept is None:
+            bodies = dict(zip(self.bodies, hidden, strict=True))
+            of = {layer: bodies.get("shared", bodies.get(str(layer))) for layer in layers}
+            return {layer: self.up[str(layer)](of[layer]) for layer in layers}
+        flat = hidden.flatten(1, 2).expand(len(layers), -1, -1)
+        deltas = torch.bmm(flat, kept.up.transpose(1, 2)).view(len(layers), *hidden.shape[1:3], -1)
+        return dict(zip(layers, deltas, strict=True))
 
     def _read_passages(
         self,
@@ -227,7 +254,8 @@ class Encoders(PreTrainedModel):
             kept.append((keys, values))
             return keys, values
 
-        *lower, last = blocks or self._blocks()
+        kept_weights = self._kept() if blocks is None else None
+        *lower, last = blocks or (self.stack() if kept_weights is None else kept_weights.blocks)
         for block in lower:
             hidden = block.run(hidden, rotary, visible, remember)
         if is_whole:
@@ -237,34 +265,29 @@ class Encoders(PreTrainedModel):
         keys, values = zip(*kept, strict=True)
         return PassageStates(torch.stack(keys), torch.stack(values), mask), hidden
 
-    def _norm(self, hidden: Tensor) -> Tensor:
-        weights = torch.stack([body.get_parameter("norm.weight") for body in self._bodies])
+    def _norm(self, hidden: Tensor, kept: _Stacked | None) -> Tensor:
+        if kept is not None:
+            weights = kept.norm
+        else:
+            weights = torch.stack([body.get_parameter("norm.weight") for body in self._bodies])
         return rms_norm(hidden, weights[:, None], self.config.rms_norm_eps)
 
     @property
     def _bodies(self) -> list[nn.Module]:
         return list(self.bodies.values())
 
-    def _blocks(self) -> list[Blocks]:
-        """The blocks of all bodies, lowest first; without gradient stacked only when they change.
-
-        Kept beside them they would go stale unseen; so whatever changes a weight is looked for.
-        """
-        weights = [w for body in self._bodies for w in body.get_submodule("layers").parameters()]
-        if (
-            torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or any(weight.is_inference() for weight in weights)  # which count no changes
-        ):
-            return self.stack()
-        if self._stacked is None or any(
-            was.data_ptr() != weight.data_ptr() or version != weight._version
-            for (was, version), weight in zip(self._stacked[0], weights, strict=True)
-        ):
-            # Held, so that what replaces a weight cannot lie where the old one lay.
-            held = [(weight.detach(), weight._version) for weight in weights]
-            self._stacked = held, self.stack()
-        return self._stacked[1]
+    def _kept(self) -> _Stacked | None:
+        """All weights, stacked again only when they change; ``None`` where gradient is to flow."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        if self._changes.have_come(weights_in(self)) or self._stacked is None:
+            self._stacked = _Stacked(
+                torch.cat([body.get_parameter("down.weight") for body in self._bodies]),
+                self.stack(),
+                torch.stack([body.get_parameter("norm.weight") for body in self._bodies]),
+                torch.stack([up.get_parameter("weight") for up in self.up.values()]),
+            )
+        return self._stacked
 
 
 def _behind(known: Tensor, count: int, fresh: Tensor) -> Tensor:

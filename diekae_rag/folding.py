@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from diekae_rag.changes import Changes
 from diekae_rag.encoders import Encoders
 
 __all__ = ["FoldedEmbedding"]
@@ -40,7 +41,7 @@ class FoldedEmbedding:
     def __init__(self, embed: nn.Embedding, encoders: Encoders) -> None:
         self._embed, self._encoders = embed, encoders
         self._table: Tensor | None = None
-        self._version: object = None
+        self._changes = Changes()
         self._num_read = 0
 
     @property
@@ -52,8 +53,8 @@ class FoldedEmbedding:
         """Of token ids, ``[P, K]``, what each body begins with, ``[E, P, K, h]``."""
         if torch.is_grad_enabled() or not self._may_fold():
             return self._begin(ids)
-        if self._version != (version := self._weights()):
-            self._table, self._version, self._num_read = None, version, 0
+        if self._changes.have_come([self._embed.weight, *self._projections()]):
+            self._table, self._num_read = None, 0
         self._num_read += ids.numel()
         if self._table is None and self._num_read > self._embed.num_embeddings:
             every = torch.arange(self._embed.num_embeddings)
@@ -68,16 +69,9 @@ class FoldedEmbedding:
         return self._encoders.begin(embeddings.to(self._encoders.device, self._encoders.dtype))
 
     def _may_fold(self) -> bool:
-        config, weights = self._encoders.config, [self._embed.weight, *self._projections()]
+        config = self._encoders.config
         size = self._embed.num_embeddings * config.num_bodies * config.hidden_size
-        return size * self._encoders.dtype.itemsize <= _MOST_BYTES and not any(
-            weight.is_inference() or weight.is_meta for weight in weights
-        )
-
-    def _weights(self) -> object:
-        """What is another as soon as a weight is."""
-        every = [self._embed.weight, *self._projections()]
-        return [(weight.data_ptr(), weight.dtype, weight._version) for weight in every]
+        return size * self._encoders.dtype.itemsize <= _MOST_BYTES
 
     def _projections(self) -> list[Tensor]:
         return [body.get_parameter("down.weight") for body in self._encoders.bodies.values()]

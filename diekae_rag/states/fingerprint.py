@@ -5,17 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from diekae_rag.changes import Changes, weights_in
 from diekae_rag.encoders import Encoders
 from diekae_rag.prompting import Wording, start_tokens
 
 __all__ = ["fingerprint"]
 
-_KNOWN: weakref.WeakKeyDictionary[Encoders, tuple[object, str]] = weakref.WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Known:
+    """A fingerprint, and what it is of."""
+
+    changes: Changes = field(default_factory=Changes)
+    others: tuple[object, ...] = ()
+    fingerprint: str = ""
+
+
+_KNOWN: weakref.WeakKeyDictionary[Encoders, _Known] = weakref.WeakKeyDictionary()
 _PROBE = "Who's  Zoë?\n\tIt cost $1,234.50 <s>[INST] — naïve 東京, Привет; e.g. re-reading."
 
 
@@ -40,15 +52,16 @@ def fingerprint(encoders: Encoders, embeddings: Tensor, tokenizer: PreTrainedTok
         >>> before == model.fingerprint
         False
     """
-    version = _version(encoders, embeddings, tokenizer)
-    known = _KNOWN.get(encoders)
-    if known is None or known[0] != version:
+    known = _KNOWN.setdefault(encoders, _Known())
+    config = encoders.config
+    others = (id(tokenizer), len(tokenizer), str(config.wording), config.max_passage_tokens)
+    if known.changes.have_come([*weights_in(encoders), embeddings]) or known.others != others:
         digest = hashlib.sha256(_said(encoders, tokenizer).encode())
         for name, weight in [*sorted(encoders.state_dict().items()), ("embeddings", embeddings)]:
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().contiguous().cpu().view(torch.uint8).numpy())
-        known = _KNOWN[encoders] = (version, digest.hexdigest()[:16])
-    return known[1]
+        known.others, known.fingerprint = others, digest.hexdigest()[:16]
+    return known.fingerprint
 
 
 def _said(encoders: Encoders, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -73,18 +86,3 @@ def _said(encoders: Encoders, tokenizer: PreTrainedTokenizerBase) -> str:
         "vocabulary": sorted(tokenizer.get_vocab().items()),
     }
     return json.dumps(said, sort_keys=True)
-
-
-def _version(
-    encoders: Encoders, embeddings: Tensor, tokenizer: PreTrainedTokenizerBase
-) -> tuple[object, ...]:
-    """What cannot stay the same where the fingerprint changes, and is quickly told."""
-    weights = [*encoders.parameters(), *encoders.buffers(), embeddings]
-    config = encoders.config
-    return (
-        *((w.data_ptr(), w.dtype, -1 if w.is_inference() else w._version) for w in weights),
-        id(tokenizer),
-        len(tokenizer),
-        config.max_passage_tokens,
-        str(config.wording),
-    )

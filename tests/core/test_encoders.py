@@ -8,10 +8,12 @@ from contextlib import suppress
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
 from transformers import AutoModel, LlamaConfig, LlamaForCausalLM
 
 from diekae_rag import DiekaeConfig, DiekaeModel, Encoders
 from diekae_rag.files import new_folder, write_json
+from diekae_rag.states import gather_knowledge
 
 PASSAGES = ["Ilma Bresk was born in Oltun."]
 
@@ -20,8 +22,6 @@ def deltas(encoders, positions=7):
     torch.manual_seed(3)
     embeddings = torch.randn(2, positions, 32)
     states = encoders.encode_passages(torch.randn(2, 5, 32), torch.ones(2, 5).bool())
-    from diekae_rag.states import gather_knowledge
-
     knowledge = gather_knowledge(states, [[0, 1], [1]], [64, 64])
     mask = torch.ones(2, positions, positions).tril().bool()
     at = 64 + torch.arange(positions).expand(2, -1)
@@ -299,7 +299,7 @@ def test_read_causally_a_token_sees_nothing_that_comes_after_it(make_model):
 def test_weights_that_change_are_seen_at_once(make_model, change):
     encoders, other = make_model().encoders, make_model().encoders
     with torch.no_grad():
-        for weight in other.bodies.parameters():
+        for weight in other.parameters():
             weight.add_(0.1)
     before, want = deltas(encoders), deltas(other)
 
@@ -320,6 +320,41 @@ def test_weights_that_change_are_seen_at_once(make_model, change):
     after = deltas(encoders)
     assert all(torch.equal(after[layer], want[layer]) for layer in want)
     assert not any(torch.equal(after[layer], before[layer]) for layer in want)
+
+
+@pytest.mark.parametrize("which", ["bodies.1.down", "bodies.3.norm", "up.3"])
+def test_one_weight_that_changes_is_seen_too(make_model, which):
+    encoders, twin = make_model().encoders, make_model().encoders
+    before = deltas(encoders)
+    with torch.no_grad():
+        for each in (encoders, twin):
+            each.get_submodule(which).weight.mul_(1.5)
+
+    after, want = deltas(encoders), deltas(twin)
+
+    assert all(torch.equal(after[layer], want[layer]) for layer in want)
+    assert any(not torch.equal(after[layer], before[layer]) for layer in want)
+
+
+@pytest.mark.parametrize("sharing", ["separate", "shared"])
+def test_where_gradient_flows_the_deltas_are_the_same(make_model, sharing):
+    encoders = make_model(sharing=sharing).encoders
+    embeddings, passages = torch.randn(2, 5, 32), torch.randn(2, 3, 32)
+    mask = torch.ones(2, 5, 5).tril().bool()
+    at = 64 + torch.arange(5).expand(2, -1)
+
+    def read():
+        states = encoders.encode_passages(passages, torch.ones(2, 3).bool())
+        knowledge = gather_knowledge(states, [[0, 1], [1]], [64, 64])
+        return encoders(embeddings, mask, at, knowledge)
+
+    learning = read()
+    with torch.no_grad():
+        answering = read()
+
+    assert learning[1].requires_grad
+    for layer, delta in answering.items():
+        assert_close(delta, learning[layer].detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_weights_that_were_loaded_for_inference_alone_can_be_used(make_model):
