@@ -10,7 +10,7 @@ demo: $(VENV)/.demo  ## set up and run the main job
 	$(BIN)/diekae demo
 
 test: $(VENV)/.dev  ## set up and pass the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: lint types test  ## what CI runs, and more
 
