@@ -160,7 +160,7 @@ class DiekaeSynthesizer(BaseSynthesizer):
 
 def _tell(response: CompletionResponse, told: dict[str, Any] | None) -> CompletionResponse:
     if told is not None and response.raw:
-        told.update(usage=response.raw["usage"], sources=response.raw["sources"])
+        told.update({name: response.raw[name] for name in ("usage", "sources", "edits")})
         _attribute_nodes(told)
     return response
 
