@@ -6,7 +6,8 @@
 from diekae_rag.editing.edit import Edit, as_edit
 from diekae_rag.editing.edits import Edits
 from diekae_rag.editing.errors import EditsError
+from diekae_rag.editing.fitting import EditCalibration
 from diekae_rag.editing.matching import Match
 from diekae_rag.editing.store import Change
 
-__all__ = ["Change", "Edit", "Edits", "EditsError", "Match", "as_edit"]
+__all__ = ["Change", "Edit", "EditCalibration", "Edits", "EditsError", "Match", "as_edit"]

@@ -41,10 +41,8 @@ class CurrentEdits:
             embedder.begin()
         self._start()
         if settings and reembed:
-            self.refresh()
-            self.make_vectors(self.edits.values())
-            with store.writing():
-                store.set(embedder.settings())
+            self.restart()
+        self.refresh()
 
     @property
     def folder(self) -> Path | None:
@@ -56,6 +54,17 @@ class CurrentEdits:
         other = CurrentEdits(self.store.copy(), EditEmbedder(self.embedder.given))
         other.vectors.take_all(self.vectors)
         return other
+
+    def restart(self) -> None:
+        """Makes all vectors anew, after what they are compared by has changed."""
+        texts = TextVectors(self.folder, self.embedder.space)
+        edits = self.store.edits(self.store.present())
+        missing = texts.missing(edit.relation for edit in edits.values())
+        texts.add(missing, self.embedder.embed(missing))
+        with self.store.writing():
+            self.store.set(self.embedder.settings())
+        self._mark = ()  # what is here was found by other vectors
+        self.refresh()
 
     def _start(self) -> None:
         self.vectors = TextVectors(self.folder, self.embedder.space)

@@ -15,6 +15,7 @@ from typing import Any
 from diekae_rag.editing.current import CurrentEdits
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.embedding import EditEmbedder
+from diekae_rag.editing.fitting import EditCalibration, fit
 from diekae_rag.editing.folder import open_store, save_edits
 from diekae_rag.editing.lines import read_edits, write_edits
 from diekae_rag.editing.matching import Match
@@ -96,7 +97,9 @@ class Edits:
             if not now.edits:
                 return ""
             said = sorted([e.subject, e.prompt, e.new] for e in now.in_force())
-            content = json.dumps([self.embedder.name, now.embedder.threshold, said])
+            content = json.dumps(
+                [now.embedder.settings()["projection"], now.embedder.threshold, said]
+            )
             return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def __len__(self) -> int:
@@ -224,6 +227,34 @@ class Edits:
         with self._changing() as now:
             now.store.rollback(_check_version(to, now.version))
 
+    def calibrate(
+        self, examples: Iterable[Mapping[str, Any]], *, false_share: float = 0.01
+    ) -> EditCalibration:
+        """Learns which prompts mean an edit, for relations like those of the examples.
+
+        A projection of the embedder's vectors is learned, and the threshold taken from every fifth
+        example, which nothing was learned from. Both stay with the edits. Relations that no
+        example is about are told apart worse than without: calibrate on what is going to be edited.
+
+        Args:
+            examples: Mappings with ``subject``, ``prompt``, ``relation`` (a name that all prompts
+                of the relation share) and ``paraphrase_prompts``; CounterFact's records are.
+            false_share: How many prompts about something else of the subject may be taken for it.
+
+        Returns:
+            What was measured.
+
+        Raises:
+            ValueError: There are too few, or one lacks something.
+        """
+        if not 0 < false_share < 1:
+            raise ValueError(f"false_share must be between 0 and 1, got {false_share}.")
+        with self._current() as now:
+            projection, found = fit(examples, now.embedder, false_share)
+            now.embedder.compare_by(projection, found.threshold)
+            now.restart()
+            return found
+
     def open(
         self,
         folder: str | os.PathLike[str],
@@ -240,7 +271,7 @@ class Edits:
             folder: Where edits were saved, or are to be.
             embedder: What compares prompts, if not the one that is used here.
             reembed: Have all vectors made anew by another embedder, whose threshold is then the
-                one that was measured for it, or has yet to be (``calibrate``).
+                one that was measured for it, if any: else ``calibrate``.
             create: Make the folder where there is none.
 
         Raises:

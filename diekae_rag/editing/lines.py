@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ def read_edits(
         OSError: The file cannot be read.
     """
     rows: Iterable[Any]
-    what, read_row = "edit", as_edit
+    what = "edit"
+    read_row: Callable[[Any], Edit] = as_edit
     if isinstance(edits, str | os.PathLike):
         rows, what = _lines(Path(edits)), f"{edits}, line"
         read_row = _read_line

@@ -21,7 +21,7 @@ from diekae_rag.editing.subjects import SubjectTable
 from diekae_rag.editing.vectors import TextVectors
 from diekae_rag.editing.words import clauses, masked, plain_words, read_words
 
-__all__ = ["Match", "Matcher"]
+__all__ = ["Match", "Matcher", "relations_in"]
 
 _REMEMBERED = 1 << 12  # vectors of what prompts said lately
 
@@ -34,6 +34,20 @@ class Match(NamedTuple):
 
     edit: Edit
     score: float
+
+
+def relations_in(prompt: str, subject: Words) -> list[str]:
+    """What is said of a subject in each clause of a prompt that names it.
+
+    Example:
+        >>> relations_in("Hello. Where was Ada born? Ada's job is", ("ada",))
+        ['Where was X born?', "X's job is"]
+    """
+    text, words = read_words(prompt)
+    table = SubjectTable()
+    table.add(subject)
+    places = table.find([word.text for word in words]).get(subject, [])
+    return [masked(text, words, places, clause) for clause in clauses(text, words, places)]
 
 
 class Matcher:
