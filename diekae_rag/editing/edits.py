@@ -228,7 +228,7 @@ class Edits:
             now.store.rollback(_check_version(to, now.version))
 
     def calibrate(
-        self, examples: Iterable[Mapping[str, Any]], *, false_share: float = 0.01
+        self, examples: Iterable[Mapping[str, Any]], *, false_share: float = 0.03
     ) -> EditCalibration:
         """Learns which prompts mean an edit, for relations like those of the examples.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.subjects import SubjectTable
 from diekae_rag.editing.vectors import TextVectors
-from diekae_rag.editing.words import clauses, masked, plain_words, read_words
+from diekae_rag.editing.words import clauses, is_in_compound, masked, plain_words, read_words
 
 __all__ = ["Match", "Matcher", "relations_in"]
 
@@ -104,6 +104,7 @@ class Matcher:
             if (same := plain_words(masked(text, words, places))) in relations:
                 found[subject, same] = 1.0  # it is the edit's prompt, from beginning to end
                 continue
+            places = [place for place in places if not is_in_compound(text, words, place)]
             for clause in clauses(text, words, places):
                 said = masked(text, words, places, clause)
                 relation, score = plain_words(said), 1.0

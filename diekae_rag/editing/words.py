@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 from diekae_rag.index.encodable import encodable_text
 
-__all__ = ["PLACEHOLDER", "Word", "clauses", "masked", "plain_words", "read_words"]
+__all__ = [
+    "PLACEHOLDER",
+    "Word",
+    "clauses",
+    "is_in_compound",
+    "masked",
+    "plain_words",
+    "read_words",
+]
 
 PLACEHOLDER = "X"
 """What stands for a subject where only what is said of it is compared."""
@@ -23,6 +31,8 @@ _ALONE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 # Where a sentence ends: not after an abbreviation that goes on in small letters.
 _END = re.compile(r"[.!?\u3002\uff01\uff1f\]>][\"')\]]*\s+(?![a-z])|[\u3002\uff01\uff1f]|\n+")
+_JOINED_BEFORE = re.compile(r"\w[-\u2010-\u2014]$")
+_JOINED_AFTER = re.compile(r"[-\u2010-\u2014]\w")
 _MOST_CLAUSES = 8
 
 
@@ -87,7 +97,19 @@ def clauses(
         at = words[first].start
         starts.append(max((end for end in ends if end <= at), default=0))
     starts = sorted(set(starts))
-    return list(zip(starts, [*starts[1:], len(text)], strict=True))[-_MOST_CLAUSES:]
+    return list(zip(starts, [*starts[1:], len(text)], strict=False))[-_MOST_CLAUSES:]
+
+
+def is_in_compound(text: str, words: Sequence[Word], place: tuple[int, int]) -> bool:
+    """Whether a hyphen or a dash joins the words at a place to others: they are a longer name.
+
+    Example:
+        >>> text, words = read_words("Rhine-Westphalia lies on the Rhine")
+        >>> [is_in_compound(text, words, place) for place in ((0, 1), (5, 6))]
+        [True, False]
+    """
+    start, end = words[place[0]].start, words[place[1] - 1].end
+    return bool(_JOINED_BEFORE.search(text, 0, start) or _JOINED_AFTER.match(text, end))
 
 
 def masked(

@@ -38,6 +38,8 @@ def test_the_same_words_and_others_of_the_same_meaning_find_an_edit(edits, facts
         "Ilma Bresk was born in",
         "Drola was born in",
         "Drola Brenkel was born in",
+        "Drola Brenk-Ilm was born in",
+        "Where was Ilm\u2013Drola Brenk born?",
         "Where was Ilma Bresk born?",
         "Who wrote the opera?",
         "Drola Brenk ate a large green melon with",
@@ -69,7 +71,8 @@ def test_the_order_of_adding_changes_nothing_that_is_found(embedder, facts, orde
 
     for prompt in ("Where was Drola Brenk born?", "Drola Brenk works for Brenk Mills, based in"):
         mine, theirs = first.find(prompt), second.find(prompt)
-        assert [m.score for m in mine] == [m.score for m in theirs]
+        # Texts that are embedded together differ in their last bits from those that are alone.
+        assert [m.score for m in mine] == pytest.approx([m.score for m in theirs], abs=1e-5)
         assert contents(m.edit for m in mine) == contents(m.edit for m in theirs)
     assert first.fingerprint == second.fingerprint != ""
 
