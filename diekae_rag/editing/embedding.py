@@ -21,8 +21,8 @@ from diekae_rag.index.probe import Probe
 __all__ = ["THRESHOLDS", "EditEmbedder"]
 
 THRESHOLDS: dict[str, float] = {MINILM: 0.25}
-"""Measured on CounterFact: 5 % of what is asked about something else of the same subject is taken
-for the edit, and 70 % of its wordings by another template. ``Edits.calibrate`` does better."""
+"""Measured on CounterFact: of what is asked about something else of the same subject, 6 % is taken
+for the edit, and 73 % of its wordings by another template are. ``Edits.calibrate`` does better."""
 
 _PROBE = "X was born in"
 

@@ -31,11 +31,12 @@ class DiekaeSynthesizer(BaseSynthesizer):
     ``index.as_query_engine(llm=llm, response_synthesizer=DiekaeSynthesizer(llm))``. Streamed, in a
     coroutine or neither, the answer is the same.
 
-    ``response.metadata`` has, beside the metadata of each node, ``"usage"`` and ``"sources"``: the
-    passages that were read (a long node is several, each with its id), with their ``attribution``
-    where ``llm.attribute`` asks for it. Then each node's own metadata there has an ``attribution``
-    too, that of all its passages together (unless it has one already; the node itself stays as it
-    is). A streamed response has them once it is read to its end.
+    ``response.metadata`` has, beside each node's metadata, ``"usage"``, ``"edits"`` (those that
+    spoke) and ``"sources"``: the passages that were read (a long node is several, each with its
+    id), with their ``attribution`` where ``llm.attribute`` asks for it. Then each node's own
+    metadata there has an ``attribution`` too, that of all its passages together (unless it has one
+    already; the node itself stays as it is). A streamed response has them once it is read to its
+    end.
 
     Args:
         llm: The model.
