@@ -62,7 +62,10 @@ def answer_batch(
     with model.turn(watch) as is_wanted:
         if not is_wanted:
             usage = Usage(finish_reason="cancelled")
-            return [Answer("", list(r.passages), usage, batch.mode) for r in batch.requests]
+            return [
+                Answer("", list(r.passages), usage, batch.mode, edits=list(r.edits))
+                for r in batch.requests
+            ]
         rows.began = time.perf_counter()
         with model.injecting(batch.requests, read.bool(), batch.mode) as rows.reused:
             _wait_for(device)
@@ -127,7 +130,7 @@ class _Rows:
             finish_reason="cancelled" if watch.cancelled.is_set() else reason,
             mode_reason=request.mode_reason,
         )
-        return Answer(text, list(request.passages), usage, batch.mode)
+        return Answer(text, list(request.passages), usage, batch.mode, edits=list(request.edits))
 
     def attribute(self, row: int, new: list[int], answer: Answer) -> Answer:
         """The answer with what each passage contributed, where anybody still waits for it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from diekae_rag.passages import Passage
+
+if TYPE_CHECKING:
+    from diekae_rag.editing.edit import Edit
 
 __all__ = [
     "MODES",
@@ -105,11 +108,12 @@ class Answer:
 
     Args:
         text: What was answered.
-        passages: The passages it was given, scores kept.
+        passages: The passages that were read, scores kept; edits that spoke come first.
         usage: What it cost.
         mode: Which way the passages went.
         attribution: Asked for with ``attribute=True``, what each of ``passages`` contributed, in
             their order; otherwise, or where nobody waited for the answer's end, ``None``.
+        edits: The edits that the prompt means and that were read (``DiekaeModel.edits``).
 
     Example:
         >>> answer = Answer("Turin", [Passage("Ada lives in Turin.", id="7")])
@@ -122,6 +126,7 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     mode: Mode = "inject"
     attribution: list[Attribution] | None = None
+    edits: list[Edit] = field(default_factory=list)
 
     @property
     def sources(self) -> list[dict[str, Any]]:

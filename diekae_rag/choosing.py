@@ -25,6 +25,9 @@ def choose(
 ) -> tuple[Mode, Request]:
     """One prompt, ready to be read, and the mode: the one asked for, or the faster one.
 
+    Edits that the prompt means are read before the passages, and go their way; without any passage
+    to go one (``mode="none"``), they are injected.
+
     Args:
         model: Who answers; for ``mode="auto"``, one that has a calibration.
         prompt: The user's text.
@@ -33,6 +36,25 @@ def choose(
         max_new_tokens: The room that is left for the answer.
         is_worded: The prompt is read as it is.
     """
+    edits = [match.edit for match in model.edits.find(prompt)] if isinstance(prompt, str) else []
+    if edits:
+        if mode == "none":
+            mode, passages = "inject", []
+        passages = [*(edit.passage for edit in edits), *passages]
+    way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded)
+    read = {passage.id for passage in request.passages[: len(edits)]}
+    request.edits = [edit for edit in edits if edit.passage.id in read]
+    return way, request
+
+
+def _choose(
+    model: DiekaeModel,
+    prompt: str,
+    passages: Sequence[Passage],
+    mode: ModeChoice,
+    max_new_tokens: int,
+    is_worded: bool,
+) -> tuple[Mode, Request]:
     if mode != "auto":
         return mode, model.prepare(prompt, passages, mode, max_new_tokens, is_worded)
     assert model.calibration is not None

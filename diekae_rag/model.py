@@ -28,6 +28,7 @@ from diekae_rag.calibration import Calibration
 from diekae_rag.choosing import choose
 from diekae_rag.completing import Completions
 from diekae_rag.config import DiekaeConfig
+from diekae_rag.editing.edits import Edits
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
@@ -55,7 +56,8 @@ class DiekaeModel:
     """A frozen language model that answers from passages it never reads.
 
     The base model is used as it is: outside a call its outputs are bit-identical to those it had
-    before, and ``detach`` takes even the hooks away.
+    before, and ``detach`` takes even the hooks away. ``edits`` (an ``Edits``) holds facts that
+    are to be answered otherwise from the next call on, for the prompts that mean them.
 
     Args:
         base: A decoder-only ``transformers`` model of a family that works (``FAMILIES``).
@@ -83,6 +85,7 @@ class DiekaeModel:
         self.wording = Wording(**(encoders.config.wording or {}))
         self.states: KeptStates | None = None
         self.calibration: Calibration | None = None
+        self.edits = Edits()
         self.reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.
@@ -207,6 +210,9 @@ class DiekaeModel:
         Of more prompts than ``batch_size``, those of like length run together; answers come in the
         order of the prompts. A seed makes the same call give the same answers, while what is drawn
         for a prompt depends on the others in the list.
+
+        Edits that a prompt means (``edits``) are read before its passages, and go their way; with
+        ``mode="none"`` they alone are read, and injected. The answer's ``edits`` names them.
 
         Args:
             prompt: A text, or a list of them.
@@ -346,7 +352,8 @@ class DiekaeModel:
     ) -> float:
         """Log-likelihood of an answer, in nats, its end of sequence included.
 
-        A prompt that ``is_worded`` is read as it is, and so is the answer to it.
+        Edits count as they do for ``generate``. A prompt that ``is_worded`` is read as it is, and
+        so is the answer to it.
 
         Example:
             >>> model = DiekaeModel.from_pretrained("demo")

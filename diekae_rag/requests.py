@@ -7,7 +7,7 @@ is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diekae_rag.answers import Mode
 from diekae_rag.config import DiekaeConfig
+from diekae_rag.editing.edit import Edit
 from diekae_rag.errors import PromptTooLongError
 from diekae_rag.passages import Passage
 from diekae_rag.prompting import Wording, start_tokens, tokenize_worded
@@ -38,6 +39,7 @@ class Request:
         truncated_tokens: Tokens of passages cut.
         dropped_passages: Passages left out.
         mode_reason: Why the passages go this way, where that was chosen.
+        edits: Which edits are among the passages.
     """
 
     prompt: str
@@ -50,6 +52,7 @@ class Request:
     truncated_tokens: int
     dropped_passages: int
     mode_reason: str = ""
+    edits: list[Edit] = field(default_factory=list)
 
 
 def prepare(

@@ -15,6 +15,7 @@ from diekae_rag.cli.calling import bench_rag
 from diekae_rag.cli.console import show
 from diekae_rag.cli.converting import convert
 from diekae_rag.cli.demonstrating import demo_app
+from diekae_rag.cli.editing import edit_app
 from diekae_rag.cli.evaluating import evaluate
 from diekae_rag.cli.fetching import fetch
 from diekae_rag.cli.indexing import bench_index
@@ -36,6 +37,7 @@ app.add_typer(demo_app, name="demo")
 app.command()(index)
 app.command()(ask)
 app.command()(states)
+app.add_typer(edit_app, name="edit")
 app.command("eval")(evaluate)
 app.command()(train)
 app.command("data")(fetch)

@@ -103,6 +103,9 @@ def ask(
     embedder: Annotated[
         str | None, typer.Option(help="What embeds the question, where the index does not say.")
     ] = None,
+    edits: Annotated[
+        Path | None, typer.Option(help="A folder of edits (diekae edit), which hold too.")
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +124,8 @@ def ask(
 
     loaded = DiekaeModel.from_pretrained(model)
     _use_states(loaded, index)
+    if edits is not None:
+        loaded.edits.open(edits, create=False)
     passages: list[Passage] = []
     if mode is not ModeName.none:
         opened.embedder.embed([question])  # loads it: the times told are those of a warm search
@@ -140,6 +145,8 @@ def ask(
     show(answer.text)
     if show_passages or attribute:
         show(Group(*(_panel(number, each) for number, each in enumerate(answer.sources, start=1))))
+    for edit in answer.edits:
+        note("edit", f"{edit.id}  {edit.prompt} {edit.new} (was: {edit.old})", "dim")
     note("cost", _cost(answer), "dim")
 
 
@@ -170,6 +177,7 @@ def _as_json(question: str, answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "mode": answer.mode,
         "passages": answer.sources,
+        "edits": [edit.to_dict() for edit in answer.edits],
         "usage": answer.usage.to_dict(),
     }
 

@@ -45,8 +45,9 @@ class ChatDiekae(DiekaeSettings, FormFillingChat):
     ``usage_metadata`` (with ``knowledge`` and what became of it among
     ``input_token_details``), and ``response_metadata`` with ``sources`` (id, text, score,
     metadata; with ``attribute``, also ``attribution``), ``usage`` (seconds too:
-    ``seconds_to_first_token``, ...), ``finish_reason``, ``mode`` and, where a cache of answers gave
-    it, ``is_cached``. ``with_structured_output`` asks for JSON and reads it; it calls no tools.
+    ``seconds_to_first_token``, ...), ``edits`` (those of ``chat.edits`` that spoke),
+    ``finish_reason``, ``mode`` and, where a cache of answers gave it, ``is_cached``.
+    ``with_structured_output`` asks for JSON and reads it; it calls no tools.
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...; ``max_tokens`` is
     ``max_new_tokens``), ``nonce`` as for ``DiekaeLLM``, and:

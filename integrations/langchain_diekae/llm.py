@@ -41,7 +41,8 @@ class DiekaeLLM(DiekaeSettings, LLMWithDocuments):
 
     Each generation's ``generation_info`` has ``finish_reason``, ``mode``, ``usage`` and ``sources``
     (the documents used, with id, score and metadata; values that are not JSON as strings; with
-    ``attribute``, also ``attribution``: ``nats`` and ``share``).
+    ``attribute``, also ``attribution``: ``nats`` and ``share``), and ``edits``: those of
+    ``llm.edits`` that spoke.
 
     Args are those of ``DiekaeSettings`` (``engine`` or ``model``, ``mode``, ...) and:
 

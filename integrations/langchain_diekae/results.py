@@ -13,7 +13,7 @@ __all__ = ["to_last_chunk", "to_result"]
 
 
 def to_info(answer: Answer) -> dict[str, Any]:
-    """What goes into ``generation_info``: why it ended, what it cost, and its sources."""
+    """What goes into ``generation_info``: why it ended, its cost, its sources and its edits."""
     usage = answer.usage.to_dict()
     finish_reason = usage.pop("finish_reason")
     prompt_tokens, new_tokens = usage.pop("prompt_tokens"), usage.pop("new_tokens")
@@ -27,6 +27,7 @@ def to_info(answer: Answer) -> dict[str, Any]:
         "mode": answer.mode,
         "usage": {**tokens, **usage},
         "sources": answer.sources,
+        "edits": [edit.to_dict() for edit in answer.edits],
     }
 
 

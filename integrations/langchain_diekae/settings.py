@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from diekae_rag.answers import ModeChoice
+from diekae_rag.editing import Edits
 from diekae_rag.generation import GenerationOptions
 from diekae_rag.stopping import check_stop
 from langchain_diekae.engines import find_engine, fingerprint, identify_base
@@ -103,6 +104,12 @@ class DiekaeSettings(BaseModel):
         return {**own, **self.options, "stop": list(stops)}
 
     @property
+    def edits(self) -> Edits:
+        """The engine's edits: facts that hold from the next call on, for whoever asks it."""
+        edits: Edits = self.engine.edits
+        return edits
+
+    @property
     def _model_name(self) -> str:
         """The name it was loaded by, or else that of the base model."""
         return self.model or str(self.engine.base.config.name_or_path or "diekae")
@@ -114,6 +121,7 @@ class DiekaeSettings(BaseModel):
             "model": self.model,
             "base": identify_base(self.engine.base),
             "encoders": fingerprint(self.engine),
+            "edits": self.edits.fingerprint,
             "mode": self.mode,
             **self._settings(None),
         }

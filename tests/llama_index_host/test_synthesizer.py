@@ -176,7 +176,7 @@ def test_a_query_engine_hands_on_what_its_synthesizer_tells(index, llm, question
 
     told = engine.query(question).metadata
 
-    assert set(told) == {"0", "1", "2", "usage", "sources"}
+    assert set(told) == {"0", "1", "2", "usage", "sources", "edits"}
     assert "attribution" not in told["sources"][0]
 
 

@@ -24,6 +24,7 @@ from llama_index.llms.diekae.wording import (
 from diekae_rag import DiekaeModel
 from diekae_rag.answers import MODE_CHOICES, ModeChoice
 from diekae_rag.dialogue import ChatFormat, check_format, word
+from diekae_rag.editing import Edits
 from diekae_rag.generation import GenerationOptions
 
 __all__ = ["DiekaeLLM"]
@@ -125,6 +126,15 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
     def class_name(cls) -> str:
         """The name in serialized components."""
         return "DiekaeLLM"
+
+    @property
+    def edits(self) -> Edits:
+        """The engine's edits: facts that hold from the next call on, for whoever asks it.
+
+        Each response's ``raw["edits"]`` tells which of them spoke.
+        """
+        edits: Edits = self.engine.edits
+        return edits
 
     @property
     def metadata(self) -> LLMMetadata:

@@ -151,12 +151,12 @@ async def aclosing(responses: AsyncIterator[T], source: Responses) -> AsyncGener
 
 def _response(answer: Answer, delta: str | None = None) -> CompletionResponse:
     usage = {**answer.usage.to_dict(), "completion_tokens": answer.usage.new_tokens}
-    sources = answer.sources
+    said = {"sources": answer.sources, "edits": [edit.to_dict() for edit in answer.edits]}
     return CompletionResponse(
         text=answer.text,
         delta=delta,
-        raw={"text": answer.text, "mode": answer.mode, "usage": usage, "sources": sources},
-        additional_kwargs={"usage": usage, "sources": sources},
+        raw={"text": answer.text, "mode": answer.mode, "usage": usage, **said},
+        additional_kwargs={"usage": usage, **said},
     )
 
 

@@ -31,11 +31,12 @@ class DiekaeSynthesizer(BaseSynthesizer):
     ``index.as_query_engine(llm=llm, response_synthesizer=DiekaeSynthesizer(llm))``. Streamed, in a
     coroutine or neither, the answer is the same.
 
-    ``response.metadata`` has, beside the metadata of each node, ``"usage"`` and ``"sources"``: the
-    passages that were read (a long node is several, each with its id), with their ``attribution``
-    where ``llm.attribute`` asks for it. Then each node's own metadata there has an ``attribution``
-    too, that of all its passages together (unless it has one already; the node itself stays as it
-    is). A streamed response has them once it is read to its end.
+    ``response.metadata`` has, beside each node's metadata, ``"usage"``, ``"edits"`` (those that
+    spoke) and ``"sources"``: the passages that were read (a long node is several, each with its
+    id), with their ``attribution`` where ``llm.attribute`` asks for it. Then each node's own
+    metadata there has an ``attribution`` too, that of all its passages together (unless it has one
+    already; the node itself stays as it is). A streamed response has them once it is read to its
+    end.
 
     Args:
         llm: The model.
@@ -160,7 +161,7 @@ class DiekaeSynthesizer(BaseSynthesizer):
 
 def _tell(response: CompletionResponse, told: dict[str, Any] | None) -> CompletionResponse:
     if told is not None and response.raw:
-        told.update(usage=response.raw["usage"], sources=response.raw["sources"])
+        told.update({name: response.raw[name] for name in ("usage", "sources", "edits")})
         _attribute_nodes(told)
     return response
 
