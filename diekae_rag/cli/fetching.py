@@ -41,7 +41,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a public data set and write its splits, one JSON record a line."""
-    from diekae_rag.data.sets import SETS, load_counterfact, load_set
+    from diekae_rag.data.sets import EDIT_SETS, SETS, load_edits, load_set
     from diekae_rag.files import new_files, write_text
 
     if name is None:
@@ -55,8 +55,8 @@ def fetch(
     with new_files(folder) as temporary:
         for wanted in split or about.splits:
             held: list[Edit] | list[Record]
-            if name == "counterfact":
-                held = load_counterfact(wanted, cache=cache, source=source)
+            if name in EDIT_SETS:
+                held = load_edits(name, wanted, cache=cache, source=source)
             else:
                 held = load_set(name, wanted, cache=cache, source=source, keep_flaws=keep_flaws)
             write_text(temporary / f"{wanted}.jsonl", _lines(held))

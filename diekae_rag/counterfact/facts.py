@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from diekae_rag.data.sets import Edit, load_counterfact
+from diekae_rag.data.sets import Edit, load_edits
 from diekae_rag.data.sets.reading import json_lines, lines_of
 
 __all__ = ["Facts", "fact_text", "read_facts", "template_of"]
@@ -96,7 +96,7 @@ def read_facts(source: str | Path) -> Facts:
     source = Path(source)
     if (source / "train.jsonl.gz").is_file():
         return Facts(*(tuple(_lines(source / f"{name}.jsonl.gz")) for name in ("train", "val")))
-    train, valid = (load_counterfact(split, source=source) for split in ("train", "valid"))
+    train, valid = (load_edits("counterfact", split, source=source) for split in ("train", "valid"))
     return Facts(tuple(train), tuple(valid))
 
 

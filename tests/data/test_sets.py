@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from diekae_rag.data import Record, read_records
-from diekae_rag.data.sets import SETS, Edit, load_counterfact, load_set
+from diekae_rag.data.sets import SETS, Edit, load_edits, load_set
 
 CONVERSATION = {
     "status": 1,
@@ -325,7 +325,7 @@ def counterfact(path, number):
 
 
 def test_counterfact_gives_edits_with_all_their_prompts(tmp_path):
-    edits = load_counterfact("train", source=counterfact(tmp_path, 20))
+    edits = load_edits("counterfact", "train", source=counterfact(tmp_path, 20))
 
     assert edits[0] == Edit(
         "Ada 0",
@@ -340,10 +340,58 @@ def test_counterfact_gives_edits_with_all_their_prompts(tmp_path):
 def test_counterfact_is_split_at_85_percent_in_the_order_of_the_file(tmp_path):
     source = counterfact(tmp_path, 21)
 
-    train, valid = (load_counterfact(split, source=source) for split in ("train", "valid"))
+    train, valid = (load_edits("counterfact", split, source=source) for split in ("train", "valid"))
 
     assert [edit.subject for edit in train + valid] == [f"Ada {n}" for n in range(21)]
     assert (len(train), len(valid)) == (17, 4)
+
+
+def zsre(path):
+    rows = [
+        {
+            "subject": "Ada",
+            "src": "Where does Ada live?",
+            "pred": "Rome",
+            "rephrase": "What is the home of Ada?",
+            "alt": new,
+            "answers": ["Turin", "Torino"],
+            "loc": "nq question: who wrote the letter",
+            "loc_ans": "Bob",
+            "cond": "Rome >> Oslo || Where does Ada live?",
+        }
+        for new in ("Oslo", " ", "Turin")
+    ]
+    rows[0]["rephrase"] = ["What is the home of Ada?", "Ada dwells where?"]
+    (path / "zsre_mend_train.json").write_text(json.dumps(rows))
+    (path / "zsre_mend_eval.json").write_text(json.dumps([{**rows[1], "alt": "Bern"}]))
+    return path
+
+
+def test_zsre_gives_edits_with_a_question_about_something_else(tmp_path):
+    source = zsre(tmp_path)
+
+    with pytest.warns(UserWarning, match="2 of 3 left out: 1 with a blank .* 1 with an answer"):
+        train = load_edits("zsre", "train", source=source)
+    (valid,) = load_edits("zsre", "valid", source=source)
+
+    assert train == [
+        Edit(
+            "Ada",
+            "Where does Ada live?",
+            "Turin",
+            "Oslo",
+            ("What is the home of Ada?", "Ada dwells where?"),
+            (),
+            ("who wrote the letter",),
+            ("Bob",),
+        )
+    ]
+    assert (valid.target_new, valid.paraphrase_prompts) == ("Bern", ("What is the home of Ada?",))
+
+
+def test_records_are_no_edits():
+    with pytest.raises(ValueError, match="use load_set"):
+        load_edits("folio", "train")
 
 
 def test_what_is_loaded_can_be_written_and_read_again(tmp_path):
@@ -370,7 +418,8 @@ def test_every_set_says_where_it_comes_from_and_under_which_terms(about):
     [
         ("cmu", "train", "no set 'cmu'; there are cmu_dog, "),
         ("folio", "test", "folio has no split 'test'; it has train, valid"),
-        ("counterfact", "train", "use load_counterfact"),
+        ("counterfact", "train", "use load_edits"),
+        ("zsre", "train", "use load_edits"),
     ],
 )
 def test_what_there_is_not_is_refused_with_what_there_is(name, split, message):

@@ -5,9 +5,17 @@ set is, ``locating`` finds its files, ``downloading`` fetches what is missing, `
 ``fields`` open them, and one file per set turns its rows into records.
 """
 
-from diekae_rag.data.sets.catalog import SETS, load_counterfact, load_set
-from diekae_rag.data.sets.counterfact import Edit
+from diekae_rag.data.sets.catalog import EDIT_SETS, SETS, load_edits, load_set
 from diekae_rag.data.sets.description import PublicSet
 from diekae_rag.data.sets.downloading import DownloadError
+from diekae_rag.data.sets.edits import Edit
 
-__all__ = ["SETS", "DownloadError", "Edit", "PublicSet", "load_counterfact", "load_set"]
+__all__ = [
+    "EDIT_SETS",
+    "SETS",
+    "DownloadError",
+    "Edit",
+    "PublicSet",
+    "load_edits",
+    "load_set",
+]

@@ -18,18 +18,16 @@ from diekae_rag.data.sets import (
     proofwriter,
     quasar_t,
     wizard_of_wikipedia,
+    zsre,
 )
-from diekae_rag.data.sets.counterfact import Edit
 from diekae_rag.data.sets.description import PublicSet, Reading
+from diekae_rag.data.sets.edits import Edit
 from diekae_rag.data.sets.locating import locate
 from diekae_rag.warning import warn
 
-__all__ = ["EDITS", "SETS", "load_counterfact", "load_set"]
+__all__ = ["EDIT_SETS", "SETS", "load_edits", "load_set"]
 
 T = TypeVar("T")
-
-EDITS = "counterfact"
-"""The set that holds edits, not records."""
 
 SETS: Mapping[str, PublicSet] = MappingProxyType(
     {
@@ -41,7 +39,8 @@ SETS: Mapping[str, PublicSet] = MappingProxyType(
         "wizard_of_wikipedia": wizard_of_wikipedia.ABOUT,
         "folio": folio.ABOUT,
         "proofwriter": proofwriter.ABOUT,
-        EDITS: counterfact.ABOUT,
+        "counterfact": counterfact.ABOUT,
+        "zsre": zsre.ABOUT,
     }
 )
 """What is known of each set: where it comes from, its licence, its splits and its flaws."""
@@ -56,6 +55,14 @@ _READERS: Mapping[str, Callable[[Reading], Iterator[Record]]] = {
     "folio": folio.read,
     "proofwriter": proofwriter.read,
 }
+
+_EDIT_READERS: Mapping[str, Callable[[Reading], Iterator[Edit]]] = {
+    "counterfact": counterfact.read,
+    "zsre": zsre.read,
+}
+
+EDIT_SETS: tuple[str, ...] = tuple(_EDIT_READERS)
+"""The sets that hold edits, not records."""
 
 
 def load_set(
@@ -73,7 +80,7 @@ def load_set(
     said in a warning, with how many.
 
     Args:
-        name: One of ``SETS``, but for ``counterfact``.
+        name: One of ``SETS``, but for ``EDIT_SETS``.
         split: One of its splits.
         cache: Where downloads are kept: ``$DIEKAE_CACHE`` or ``~/.cache/diekae_rag`` by default.
         source: Where to find the files instead of at home: the folder that holds them, or the
@@ -95,8 +102,8 @@ def load_set(
         [Record(prompt='Ada is bob.', answer='True', passages=('All ada are bob.',),
                 answers=('True',))]
     """
-    if name == EDITS:
-        raise ValueError(f"{EDITS} holds edits, not records: use load_counterfact.")
+    if name in EDIT_SETS:
+        raise ValueError(f"{name} holds edits, not records: use load_edits.")
     reading = _reading(name, split, cache, source, keep_flaws)
     records = []
     for record in _READERS[name](reading):
@@ -107,12 +114,25 @@ def load_set(
     return _checked(records, name, reading)
 
 
-def load_counterfact(
-    split: str, *, cache: Path | None = None, source: str | Path | None = None
+def load_edits(
+    name: str, split: str, *, cache: Path | None = None, source: str | Path | None = None
 ) -> list[Edit]:
-    """Loads the facts to be overwritten, ``train`` or ``valid``; arguments as for ``load_set``."""
-    reading = _reading(EDITS, split, cache, source, keep_flaws=False)
-    return _checked(list(counterfact.read(reading)), EDITS, reading)
+    """Loads facts to be overwritten.
+
+    Args:
+        name: One of ``EDIT_SETS``.
+        split: ``train`` or ``valid``.
+        cache: As for ``load_set``.
+        source: As for ``load_set``.
+
+    Raises:
+        ValueError: There is no such set or split.
+        DownloadError, FileNotFoundError, RecordError: As for ``load_set``.
+    """
+    if name in _READERS:
+        raise ValueError(f"{name} holds records, not edits: use load_set.")
+    reading = _reading(name, split, cache, source, keep_flaws=False)
+    return _checked(list(_EDIT_READERS[name](reading)), name, reading)
 
 
 def _reading(

@@ -8,13 +8,13 @@ Form: ``counterfact.json``, a list with ``requested_rewrite`` (``prompt``, with 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from diekae_rag.data.sets.description import PublicSet, Reading
+from diekae_rag.data.sets.edits import Edit
 from diekae_rag.data.sets.fields import Field
 from diekae_rag.data.sets.reading import json_items, lines_of
 
-__all__ = ["ABOUT", "Edit", "read"]
+__all__ = ["ABOUT", "read"]
 
 _TRAIN = 0.85  # of the records, in the file's order
 _FILE = ("counterfact.json",)
@@ -27,28 +27,6 @@ ABOUT = PublicSet(
     files={"train": _FILE, "valid": _FILE},
     flaws=("Many paraphrases begin with a sentence that has nothing to do with the fact.",),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A fact to be overwritten.
-
-    Args:
-        subject: Whom or what it is about.
-        prompt: What the fact completes.
-        target_true: How it was completed before.
-        target_new: How it is to be completed.
-        paraphrase_prompts: Other wordings of ``prompt``, which are to change likewise.
-        neighborhood_prompts: The same about other subjects, for which ``target_true`` is right and
-            is to stay so.
-    """
-
-    subject: str
-    prompt: str
-    target_true: str
-    target_new: str
-    paraphrase_prompts: tuple[str, ...] = ()
-    neighborhood_prompts: tuple[str, ...] = ()
 
 
 def read(reading: Reading) -> Iterator[Edit]:
