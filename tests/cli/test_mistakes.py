@@ -184,7 +184,14 @@ def test_the_program_says_its_version():
 def test_the_program_answers_in_json_and_nothing_else(index_folder, model_folder):
     result = run_program("ask", index_folder, "Who?", "--model", model_folder, "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"question", "answer", "mode", "passages", "usage"}
+    assert set(json.loads(result.stdout)) == {
+        "question",
+        "answer",
+        "mode",
+        "passages",
+        "usage",
+        "edits",
+    }
 
 
 def test_the_program_shows_no_traceback(tmp_path):
