@@ -1,10 +1,17 @@
-"""Whether weights are what they were: for whatever is computed from them once and kept."""
+"""Whether weights are what they were: for whatever is computed from them once and kept.
+
+Whoever writes through ``weight.data`` is not seen; that hides it from torch itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 __all__ = ["Changes", "weights_in"]
 
@@ -50,3 +57,13 @@ def _walk(module: nn.Module) -> Iterator[Tensor]:
     for child in module._modules.values():
         if child is not None:
             yield from _walk(child)
+
+
+def _note_fused_steps(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Counts what fused optimizers write, as all others do by themselves."""
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            increment_version([w for w in group["params"] if not w.is_inference()])
+
+
+register_optimizer_step_post_hook(_note_fused_steps)

@@ -276,6 +276,10 @@ class Encoders(PreTrainedModel):
     def _bodies(self) -> list[nn.Module]:
         return list(self.bodies.values())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is computed from the weights."""
+        return {**self.__dict__, "_stacked": None, "_changes": Changes()}
+
     def _kept(self) -> _Stacked | None:
         """All weights, stacked again only when they change; ``None`` where gradient is to flow."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():

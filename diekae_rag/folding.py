@@ -51,18 +51,21 @@ class FoldedEmbedding:
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Of token ids, ``[P, K]``, what each body begins with, ``[E, P, K, h]``."""
-        if torch.is_grad_enabled() or not self._may_fold():
+        kind = self._encoders.device.type
+        is_cast = torch.is_autocast_enabled(kind)  # a table would stay as it was cast
+        if torch.is_grad_enabled() or is_cast or not self._may_fold():
             return self._begin(ids)
         if self._changes.have_come([self._embed.weight, *self._projections()]):
             self._table, self._num_read = None, 0
         self._num_read += ids.numel()
-        if self._table is None and self._num_read > self._embed.num_embeddings:
+        table = self._table  # which another thread may take away
+        if table is None and self._num_read > self._embed.num_embeddings:
             every = torch.arange(self._embed.num_embeddings)
             rows = [self._begin(some[None])[:, 0] for some in torch.split(every, _ROWS)]
-            self._table = torch.cat(rows, 1).transpose(0, 1).contiguous()
-        if self._table is None:
+            table = self._table = torch.cat(rows, 1).transpose(0, 1).contiguous()
+        if table is None:
             return self._begin(ids)
-        return self._table[ids.to(self._table.device)].permute(2, 0, 1, 3).contiguous()
+        return table[ids.to(table.device)].permute(2, 0, 1, 3).contiguous()
 
     def _begin(self, ids: Tensor) -> Tensor:
         embeddings = self._embed(ids.to(self._embed.weight.device))

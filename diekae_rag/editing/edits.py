@@ -251,8 +251,13 @@ class Edits:
             raise ValueError(f"false_share must be between 0 and 1, got {false_share}.")
         with self._current() as now:
             projection, found = fit(examples, now.embedder, false_share)
+            before = now.embedder.compared_by
             now.embedder.compare_by(projection, found.threshold)
-            now.restart()
+            try:
+                now.restart()
+            except BaseException:
+                now.embedder.compared_by = before
+                raise
             return found
 
     def open(
@@ -283,18 +288,23 @@ class Edits:
             self._now = CurrentEdits(store, EditEmbedder(given), reembed=reembed)
             self._now.refresh()
 
-    def load(self, folder: str | os.PathLike[str], **options: Any) -> None:
+    def load(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        embedder: Embedder | str | Path | None = None,
+    ) -> None:
         """As ``open``, but the edits are read into memory: later changes are not written there.
 
         Args:
             folder: Where edits were saved.
-            **options: Those of ``open``.
+            embedder: As for ``open``.
 
         Raises:
             EditsError: As for ``open``; and where there is no such folder.
         """
         loaded = Edits(self._now.embedder.given)
-        loaded.open(folder, **options, create=False)
+        loaded.open(folder, embedder=embedder, create=False)
         with self._lock, loaded._current() as theirs:
             self._now = theirs.in_memory()
             self._now.refresh()

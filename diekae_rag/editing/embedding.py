@@ -111,6 +111,15 @@ class EditEmbedder:
         self._projection, self.threshold = projection, threshold
         self.space = secrets.token_hex(4)
 
+    @property
+    def compared_by(self) -> tuple[Projection | None, float | None, str]:
+        """Projection, threshold and name of the vectors; to go back to where a change fails."""
+        return self._projection, self.threshold, self.space
+
+    @compared_by.setter
+    def compared_by(self, before: tuple[Projection | None, float | None, str]) -> None:
+        self._projection, self.threshold, self.space = before
+
     def take(self, settings: Mapping[str, str], path: Path | None) -> None:
         """Goes on with vectors that are there.
 

@@ -58,6 +58,8 @@ def fit(
     numbers = {name: number for number, name in enumerate(dict.fromkeys(row[2] for row in rows))}
     train = [row for row in rows if row[3] % _HELD_OUT]
     held_out = [row for row in rows if not row[3] % _HELD_OUT]
+    if not held_out:
+        raise ValueError(f"calibrating needs {_HELD_OUT} examples or more, got {rows[-1][3]}.")
     both = [(text, row[2]) for row in train for text in (row[0], row[1])]
     projection = fit_projection(
         np.stack([vectors[text] for text, _ in both]), [numbers[name] for _, name in both]
@@ -92,6 +94,8 @@ def _rows(number: int, item: Mapping[str, Any]) -> list[tuple[str, str, str, int
         raise ValueError(
             f"example {number} needs 'relation', a name, and 'paraphrase_prompts', a list."
         )
+    if missing := [name for name in ("subject", "prompt") if name not in inner]:
+        raise ValueError(f"example {number} has no {missing[0]!r}.")
     edit = Edit(inner["subject"], inner["prompt"], "old", "new")
     found = [relations_in(wording, edit.key[0]) for wording in wordings]
     return [(edit.relation, said[-1], relation, number) for said in found if said]

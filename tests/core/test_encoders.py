@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import suppress
 
 import pytest
@@ -334,6 +335,40 @@ def test_one_weight_that_changes_is_seen_too(make_model, which):
 
     assert all(torch.equal(after[layer], want[layer]) for layer in want)
     assert any(not torch.equal(after[layer], before[layer]) for layer in want)
+
+
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_step_of_training_is_seen_whoever_writes_it(make_model, is_fused):
+    model = make_model(passage_attention="independent")
+    encoders, before = model.encoders, model.fingerprint
+    old = deltas(encoders)
+    optimizer = torch.optim.AdamW(encoders.parameters(), lr=0.05, fused=is_fused)
+    for weight in encoders.parameters():
+        weight.grad = torch.ones_like(weight)
+
+    optimizer.step()
+
+    assert model.fingerprint != before
+    after = deltas(encoders)
+    with torch.enable_grad():
+        read = Encoders(encoders.config)
+        read.load_state_dict(encoders.state_dict())
+    for layer, delta in deltas(read).items():
+        assert torch.equal(after[layer], delta)
+        assert not torch.equal(after[layer], old[layer])
+
+
+def test_what_is_computed_from_weights_is_not_pickled(model):
+    empty = len(pickle.dumps(model.encoders))
+
+    deltas(model.encoders)
+
+    copied = pickle.loads(pickle.dumps(model.encoders))
+    assert len(pickle.dumps(model.encoders)) == empty
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(copied.parameters(), model.encoders.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("sharing", ["separate", "shared"])

@@ -55,6 +55,19 @@ def test_a_weight_that_changes_takes_the_table_with_it(reading, which):
 
 
 @torch.no_grad()
+def test_a_table_is_not_made_of_what_was_cast_for_a_while(reading):
+    model, folded = reading
+    ids = torch.arange(300)[None]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(4):
+            folded(ids)
+
+    assert_close(folded(ids), computed(model, ids), atol=1e-6, rtol=1e-5)
+    assert folded(ids).dtype == torch.float32
+
+
+@torch.no_grad()
 def test_a_table_that_would_be_too_large_is_not_made(reading, monkeypatch):
     _, folded = reading
     monkeypatch.setattr("diekae_rag.folding._MOST_BYTES", 100)

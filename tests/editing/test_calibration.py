@@ -3,6 +3,7 @@
 import pytest
 
 from diekae_rag.editing import Edits
+from diekae_rag.editing.store import EditStore
 
 RELATIONS = {
     "birth": ("{} was born in", "{}'s birthplace is", "{} first saw the light of day in"),
@@ -47,11 +48,31 @@ def test_what_was_learned_is_saved_and_read_again(edits, embedder, tmp_path):
         ([e for e in EXAMPLES if e["relation"] == "pet"] * 3, "of two relations or more"),
         ([{**EXAMPLES[0], "relation": None}], "example 1 needs 'relation'"),
         ([{**EXAMPLES[0], "paraphrase_prompts": "one"}], "'paraphrase_prompts', a list"),
+        ([{k: v for k, v in EXAMPLES[0].items() if k != "subject"}], "example 1 has no 'subject'"),
+        ([{**e, "paraphrase_prompts": e["paraphrase_prompts"] * 9} for e in EXAMPLES[:4]], "5 ex"),
     ],
 )
 def test_examples_that_teach_nothing_are_refused(edits, examples, message):
     with pytest.raises(ValueError, match=message):
         edits.calibrate(examples)
+
+
+def test_a_calibration_that_is_interrupted_changes_nothing(edits, monkeypatch):
+    edits.add("Bo Lind", "{} works as a", "cook", "nurse")
+    asked = "The trade of Bo Lind is that of a"
+    before = edits.threshold, edits.fingerprint, edits.find(asked)
+
+    def interrupted(self, settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EditStore, "set", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            edits.calibrate(EXAMPLES)
+
+    assert (edits.threshold, edits.fingerprint, edits.find(asked)) == before
+    edits.add("Bo Lind", "{} keeps a", "cat", "dog")
+    assert edits.threshold == before[0]
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1])

@@ -1,5 +1,7 @@
 """Edits through both hosts: the same verbs, told beside every answer."""
 
+import pickle
+
 import pytest
 
 from diekae_rag.editing import Edits
@@ -80,3 +82,8 @@ def test_a_cache_of_answers_tells_edits_apart(edited):
     assert llm._identifying_params != before
     llm.edits.rollback(1)
     assert llm._identifying_params == before
+
+
+def test_edits_are_not_lost_in_pickling(edited):
+    with pytest.raises(TypeError, match=r"1 edits would be lost|engine of one's own"):
+        pickle.dumps(edited.llm)
