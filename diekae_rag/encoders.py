@@ -193,7 +193,7 @@ class Encoders(PreTrainedModel):
         kept = self._kept()
         hidden = self._begin(embeddings, kept)
         rotary = self.rotary(embeddings, position_ids=positions)
-        for number, block in enumerate(blocks or (self.stack() if kept is None else kept.blocks)):
+        for number, block in enumerate(blocks or self._blocks(kept)):
 
             def remember(keys: Tensor, values: Tensor, n: int = number) -> tuple[Tensor, Tensor]:
                 if cache is not None:
@@ -254,8 +254,7 @@ class Encoders(PreTrainedModel):
             kept.append((keys, values))
             return keys, values
 
-        kept_weights = self._kept() if blocks is None else None
-        *lower, last = blocks or (self.stack() if kept_weights is None else kept_weights.blocks)
+        *lower, last = blocks or self._blocks(self._kept())
         for block in lower:
             hidden = block.run(hidden, rotary, visible, remember)
         if is_whole:
@@ -275,6 +274,9 @@ class Encoders(PreTrainedModel):
     @property
     def _bodies(self) -> list[nn.Module]:
         return list(self.bodies.values())
+
+    def _blocks(self, kept: _Stacked | None) -> list[Blocks]:
+        return self.stack() if kept is None else kept.blocks
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is computed from the weights."""

@@ -321,6 +321,18 @@ class Edits:
         with self._current() as now:
             save_edits(now, Path(folder))
 
+    def check_none_is_lost(self) -> None:
+        """For whoever pickles a model by its name, so that it comes back without edits.
+
+        Raises:
+            TypeError: There are edits.
+        """
+        if count := len(self):
+            raise TypeError(
+                f"{count} edits would be lost: save them (edits.save(folder)) and clear() them, "
+                "pickle, and load them there (edits.load(folder))."
+            )
+
     def export(self, path: str | os.PathLike[str]) -> int:
         """Writes the edits to a JSON Lines file, which ``add_many`` reads.
 

@@ -77,11 +77,7 @@ class DiekaeSettings(BaseModel):
                 f"a {type(self).__name__} with an engine of one's own cannot be pickled; one that "
                 "is loaded by name can: model=..."
             )
-        if count := len(self.edits):
-            raise TypeError(
-                f"{count} edits would be lost: save them (edits.save(folder)) and clear() them, "
-                "pickle, and load them there (edits.load(folder))."
-            )
+        self.edits.check_none_is_lost()
         given = {name: getattr(self, name) for name in self.model_fields_set - {"engine"}}
         return _build, (type(self), given)
 

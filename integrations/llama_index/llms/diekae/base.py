@@ -118,11 +118,7 @@ class DiekaeLLM(EntryPoints, FormFillingLLM):
 
         The host's own pickling would take the engine away from this very object.
         """
-        if count := len(self.edits):
-            raise TypeError(
-                f"{count} edits would be lost: save them (edits.save(folder)) and clear() them, "
-                "pickle, and load them there (edits.load(folder))."
-            )
+        self.edits.check_none_is_lost()
         left = ("engine", "callback_manager", "rate_limiter")
         kept = {name: value for name, value in self.__dict__.items() if name not in left}
         return partial(type(self), **kept), ()
