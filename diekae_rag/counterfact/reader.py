@@ -54,7 +54,7 @@ def train_fact_reader(
     folder: Path,
     accelerator: Accelerator,
     *,
-    num_steps: int = 2600,
+    num_steps: int = 1600,
     learning_rate: float = 2e-3,
     is_compiled: bool = True,
     show_progress: bool = True,
