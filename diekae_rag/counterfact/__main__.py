@@ -32,7 +32,7 @@ _Folder = Annotated[Path, typer.Argument(help="Where everything goes.")]
 def prepare(
     data: _Data,
     folder: _Folder,
-    steps: Annotated[int, typer.Option(min=1, help="Of the reader, 48 rows each.")] = 2600,
+    steps: Annotated[int, typer.Option(min=1, help="Of the reader, 48 rows each.")] = 1600,
     scale: Annotated[float, typer.Option(help="Of the encoders' steps.")] = 1.0,
     compiled: Annotated[bool, typer.Option(help="Several times as fast, after minutes.")] = True,
     progress: Annotated[bool, typer.Option(help="Draw progress bars.")] = True,
