@@ -1,26 +1,34 @@
 """``python -m diekae_rag.counterfact prepare DATA FOLDER``: what measuring edits stands on.
 
 It leaves ``FOLDER/base`` (a reader that knows the facts) and ``FOLDER/encoders`` (which edit it);
-``measure`` prints what both get right. A run that was stopped goes on where it was.
+``table DATA FOLDER --out FILE.json`` measures every way to edit on them, and ``matching DATA``
+which prompts mean an edit. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
 from transformers import LlamaForCausalLM
 
-from diekae_rag.counterfact.editing import measure_edits
+from diekae_rag.bench.machine import describe_machine
 from diekae_rag.counterfact.encoders import EDIT_STAGES, train_edit_encoders
 from diekae_rag.counterfact.facts import read_facts
+from diekae_rag.counterfact.matching import matching_table, measure_matching
 from diekae_rag.counterfact.reader import load_fact_tokenizer, train_fact_reader
-from diekae_rag.counterfact.recall import Recall
-from diekae_rag.model import DiekaeModel
+from diekae_rag.counterfact.table.measuring import Measurer
+from diekae_rag.counterfact.table.plots import save_edit_plot
+from diekae_rag.counterfact.table.report import measure_table
+from diekae_rag.counterfact.table.sets import draw_sets
+from diekae_rag.counterfact.table.setting import ARMS, COUNTS, STEPS, table_cells
+from diekae_rag.counterfact.table.tables import edit_tables
+from diekae_rag.files import write_json
+from diekae_rag.index.embedder import SentenceTransformerEmbedder
 from diekae_rag.training.loop import default_accelerator
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -67,18 +75,90 @@ def prepare(
 
 
 @app.command()
-def measure(
+def table(
     data: _Data,
     folder: _Folder,
-    edits: Annotated[int, typer.Option(min=1, help="Held-out edits, each alone.")] = 300,
+    out: Annotated[Path, typer.Option(help="The report; a picture lies beside it.")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only this one of {', '.join(ARMS)}; may be given again."),
+    ] = None,
+    count: Annotated[
+        list[int] | None, typer.Option(min=1, help="Edits at once; may be given again.")
+    ] = None,
+    asked: Annotated[int, typer.Option(min=1, help="Most edits asked about in a cell.")] = 1000,
+    unrelated: Annotated[int, typer.Option(min=1, help="Unrelated prompts.")] = 200,
+    writing_steps: Annotated[
+        int, typer.Option(min=1, help="Of way 1, for each set of edits.")
+    ] = STEPS["in_weights"],
+    tuning_steps: Annotated[
+        int, typer.Option(min=1, help="Of fine-tuning and LoRA, at most.")
+    ] = STEPS["full"],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Time calls of this random model too; llama-1.1b, for example."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few edits and steps: a try in a minute.")
+    ] = False,
+    progress: Annotated[bool, typer.Option(help="Say what runs.")] = True,
 ) -> None:
-    """Prints, as JSON, what the reader knows and how often held-out edits work."""
-    facts = read_facts(data)
-    model = DiekaeModel.from_pretrained(folder / "encoders")
-    with torch.no_grad():
-        known = Recall(facts, model.tokenizer, num_edits=edits).measure(model.base)
-    report = {"recall": known, **measure_edits(model, facts, num_edits=edits)}
-    typer.echo(json.dumps(report, indent=1))
+    """Measures every way to edit, cell by cell, or goes on; prints and draws what came of it."""
+    counts = count or list(COUNTS)
+    if quick:
+        counts, asked, unrelated = [n for n in counts if n <= 100] or [100], 20, 20
+        writing_steps, tuning_steps = min(writing_steps, 20), min(tuning_steps, 20)
+    measurer = Measurer(
+        read_facts(data),
+        folder,
+        SentenceTransformerEmbedder(),
+        num_unrelated=unrelated,
+        seed=seed,
+        shapes=shape or (),
+        rounds=5 if quick else 40,
+    )
+    cells = table_cells(
+        arm or ARMS,
+        counts,
+        steps={"in_weights": writing_steps, "full": tuning_steps, "lora": tuning_steps},
+        num_asked=asked,
+        num_unrelated=unrelated,
+        seed=seed,
+        model=measurer.model.fingerprint,
+    )
+    report = measure_table(measurer, cells, out, _tell if progress else _keep_silent)
+    Console(highlight=False).print(edit_tables(report))
+    save_edit_plot(report, out.with_suffix(".png"))
+
+
+@app.command()
+def matching(
+    data: _Data,
+    out: Annotated[Path | None, typer.Option(help="A JSON file of the same.")] = None,
+    count: Annotated[
+        list[int] | None, typer.Option(min=1, help="Edits at once; may be given again.")
+    ] = None,
+    asked: Annotated[int, typer.Option(min=1, help="Held-out edits asked about.")] = 1000,
+    unrelated: Annotated[int, typer.Option(min=1, help="Unrelated prompts.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+) -> None:
+    """Prints for how many prompts an edit speaks that should, and that should not."""
+    sets = draw_sets(read_facts(data), num_unrelated=unrelated, seed=seed)
+    report = measure_matching(
+        sets, SentenceTransformerEmbedder(), count or (1000, 10_000), num_asked=asked
+    )
+    Console(highlight=False).print(matching_table(report))
+    if out is not None:
+        write_json(out, {"matching": report, "machine": describe_machine(torch.device("cpu"))})
+
+
+def _tell(done: int, total: int, step: str) -> None:
+    typer.echo(f"{done} of {total} cells; {step}", err=True)
+
+
+def _keep_silent(done: int, total: int, step: str) -> None:
+    """Nobody wants to know."""
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from itertools import pairwise
 
@@ -10,64 +9,17 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from diekae_rag.counterfact.__main__ import measure, prepare
+from diekae_rag.counterfact.__main__ import prepare
 from diekae_rag.counterfact.facts import read_facts, template_of
 from diekae_rag.counterfact.mixture import Mixture
 from diekae_rag.counterfact.packing import Rows
 from diekae_rag.counterfact.reader import READER_CONFIG, load_fact_tokenizer
 from diekae_rag.counterfact.recall import Recall, right_answers
-from diekae_rag.data.sets.counterfact import Edit
+from diekae_rag.model import DiekaeModel
 from diekae_rag.training.base import BaseParts
 from diekae_rag.training.batches import ANSWER, Episode
 from tests.conftest import build_base
-
-TOWNS = ("Bern", "Turin", "Oslo", "Kyoto", "Lima", "Quito")
-HELD_OUT = 34
-
-
-def fact(number: int) -> Edit:
-    """An invented fact; the first six subjects have two, one of them held out."""
-    name = f"Ada{number % HELD_OUT:02}x"
-    template = ("The home of {} is", "{} works in")[number % 2]
-    true, new = TOWNS[number % 6], TOWNS[(number + 1) % 6]
-    return Edit(
-        name,
-        template.replace("{}", name),
-        true,
-        new,
-        (f"One finds {name}, number {number}, in",),
-        (f"The home of Eva{number:02} is",),
-    )
-
-
-FACTS = [fact(number) for number in range(40)]  # the last 6 are held out
-
-
-def as_row(edit: Edit) -> dict[str, object]:
-    """One line of the folder's files."""
-    return {
-        "subject": edit.subject,
-        "prompt": edit.prompt,
-        "target_true": edit.target_true,
-        "target_new": edit.target_new,
-        "paraphrase_prompts": list(edit.paraphrase_prompts),
-        "neighborhood_prompts": list(edit.neighborhood_prompts),
-    }
-
-
-@pytest.fixture
-def data(tmp_path):
-    """The set as two files of lines."""
-    for name, rows in (("train", FACTS[:HELD_OUT]), ("val", FACTS[HELD_OUT:])):
-        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt") as file:
-            file.write("".join(json.dumps(as_row(edit)) + "\n" for edit in rows))
-    return tmp_path
-
-
-@pytest.fixture
-def facts(data):
-    """The set, read."""
-    return read_facts(data)
+from tests.counterfact.conftest import FACTS, HELD_OUT
 
 
 @pytest.fixture
@@ -195,16 +147,14 @@ def test_recall_has_a_share_for_each_group(facts, rows, tmp_path):
     assert json.loads((tmp_path / "known.jsonl").read_text())["facts"] == shares["facts"]
 
 
-def test_one_go_trains_a_reader_and_encoders_that_can_be_measured(data, tmp_path, capsys):
+def test_one_go_trains_a_reader_and_encoders_that_answer(data, tmp_path):
     out = tmp_path / "run"
 
     prepare(data, out, steps=1, scale=0.001, compiled=False, progress=False)
     prepare(data, out, steps=1, scale=0.001, compiled=False, progress=False)
-    measure(data, out, edits=2)
 
-    report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"recall", "none", "stuff", "inject"}
-    assert 0 <= report["inject"]["paraphrases success"] <= 1
+    model = DiekaeModel.from_pretrained(out / "encoders")
+    assert model.score("The home of Ada01x is", "Turin") < 0
 
 
 def test_a_mixture_with_other_seeds_draws_other_rows(facts):

@@ -1,0 +1,129 @@
+"""For how many prompts an edit speaks that should, and that should not: no model answers here."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from diekae_rag.counterfact.facts import template_of
+from diekae_rag.counterfact.table.questions import Questions
+from diekae_rag.counterfact.table.sets import EditSets, NamedSubjects
+from diekae_rag.data.sets import Edit
+from diekae_rag.editing import Edits
+from diekae_rag.index.embedder import Embedder
+
+__all__ = ["matching_table", "measure_matching"]
+
+_WAYS: Mapping[str, float | None] = {"as it comes": None, "calibrated": 0.03, "strict": 0.01}
+_FIGURES = (
+    "own prompt",
+    "paraphrase",
+    "another relation of its subject",
+    "neighbour that is not edited",
+    "unrelated",
+)
+
+
+def measure_matching(
+    sets: EditSets,
+    embedder: Embedder,
+    counts: Sequence[int] = (1000, 10_000),
+    *,
+    num_asked: int = 1000,
+    on_step: Callable[[str], object] = lambda step: None,
+) -> dict[str, Any]:
+    """Shares of prompts for which an edit speaks.
+
+    Asked are the same held-out edits for every number of edits: with their own prompts and
+    paraphrases, for which they should speak themselves; with a template of another relation, for
+    which they should not; and neighbours and unrelated prompts, for which none should.
+
+    Args:
+        sets: The edits, and what matching is calibrated on.
+        embedder: What compares prompts.
+        counts: Numbers of edits.
+        num_asked: About how many of them is asked.
+        on_step: Told what is about to run.
+
+    Returns:
+        For each way to match (as the embedder comes, calibrated, and calibrated with a
+        ``false_share`` of 0.01) and number of edits: the shares; ``seconds`` to add the edits;
+        ``find_ms``, the median for own prompts, and ``find_ms_new``, for wordings not met before.
+    """
+    asked = sets.edits[: min(num_asked, sets.num_held_out)]
+    report: dict[str, Any] = {}
+    for way, false_share in _WAYS.items():
+        for count in counts:
+            on_step(f"{way}, {count:,} edits")
+            edits = Edits(embedder)
+            if false_share is not None:
+                edits.calibrate(sets.examples, false_share=false_share)
+            began = time.perf_counter()
+            edits.add_many(sets.edits[:count])  # type: ignore[arg-type]  # read by their names
+            seconds = time.perf_counter() - began
+            report.setdefault(way, {})[str(count)] = {
+                **_shares(edits, sets, asked[:count], count),
+                "seconds": seconds,
+            }
+    return report
+
+
+def _shares(
+    edits: Edits, sets: EditSets, asked: Sequence[Edit], count: int
+) -> dict[str, float | int]:
+    rng = random.Random(0)
+    questions = Questions(sets).about(asked)
+    named = NamedSubjects(sets.edits[:count])
+    prompts: dict[str, list[tuple[str, Edit | None]]] = {
+        "paraphrase": [(q.prompt, q.edit) for q in questions if q.kind == "paraphrase"],
+        "own prompt": [(q.prompt, q.edit) for q in questions if q.kind == "efficacy"],
+        "another relation of its subject": [
+            (rng.choice(others).replace("{}", edit.subject), edit)
+            for edit in asked
+            if (others := sets.others[template_of(edit)])
+        ],
+        "neighbour that is not edited": [
+            (q.prompt, None)
+            for q in questions
+            if q.kind == "neighbourhood" and not named.in_prompt(q.prompt)
+        ],
+        "unrelated": [(prompt, None) for prompt in sets.unrelated],
+    }
+    shares: dict[str, float | int] = {}
+    times: dict[str, float] = {}
+    for name, some in prompts.items():
+        spoke, seconds = [], []
+        for prompt, edit in some:
+            began = time.perf_counter()
+            found = edits.find(prompt)
+            seconds.append(time.perf_counter() - began)
+            spoke.append(any(edit is None or match.edit.prompt == edit.prompt for match in found))
+        shares[name] = sum(spoke) / max(1, len(spoke))
+        times[name] = statistics.median(seconds or [0.0])
+    new = {"find_ms": 1e3 * times["own prompt"], "find_ms_new": 1e3 * times["paraphrase"]}
+    return {**{name: shares[name] for name in _FIGURES}, **new, "num_asked": len(asked)}
+
+
+def matching_table(report: Mapping[str, Any]) -> Table:
+    """Lays out what ``measure_matching`` returned."""
+    table = Table(title="Per cent of prompts for which an edit speaks")
+    for heading in ("matching", "edits"):
+        table.add_column(heading, style="bold")
+    for heading in (*_FIGURES, "s to add", "ms to find", "in new words"):
+        table.add_column(heading, justify="right")
+    for way, counts in report.items():
+        for count, shares in counts.items():
+            table.add_row(
+                way,
+                f"{int(count):,}",
+                *(f"{100 * shares[name]:.1f}" for name in _FIGURES),
+                f"{shares['seconds']:.1f}",
+                f"{shares['find_ms']:.3f}",
+                f"{shares['find_ms_new']:.2f}",
+            )
+    return table

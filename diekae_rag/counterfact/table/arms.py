@@ -1,0 +1,145 @@
+"""The ways to edit that are compared, each given a set of edits and giving a model to ask.
+
+MEMIT is not among them. Of libraries that offer it only EasyEdit takes a LLaMA: its one release on
+PyPI (``easyeditor`` 0.0.1.dev0) is of October 2023, its repository pins transformers 4.57.1 and
+``datasets`` 1.18.3 where ours needs transformers 5, and it takes the covariances that MEMIT
+preconditions with from a download of Wikipedia, on a CUDA device: for a reader of a few million
+weights that knows nothing but facts, neither the text nor the statistics would be its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from diekae_rag.counterfact.facts import fact_text
+from diekae_rag.counterfact.table.asking import Edited
+from diekae_rag.data.sets import Edit
+from diekae_rag.editing import Edits
+from diekae_rag.index.embedder import Embedder
+from diekae_rag.model import DiekaeModel
+
+__all__ = ["AsKnowledge", "EditingArm", "InContext", "InWeights", "Unedited", "without_edits"]
+
+
+class EditingArm(Protocol):
+    """A way to edit."""
+
+    @property
+    def most_sets(self) -> int:
+        """To how many sets of a size it is put, one after the other."""
+
+    def edited(self, edits: Sequence[Edit]) -> AbstractContextManager[Edited]:
+        """A model with these edits and no others, until the block ends."""
+
+
+@contextmanager
+def without_edits(model: DiekaeModel) -> Iterator[None]:
+    """The model as if no edit had ever been added, until the block ends."""
+    before, model.edits = model.edits, Edits(model.edits.embedder)
+    try:
+        yield
+    finally:
+        model.edits = before
+
+
+@dataclass(frozen=True, slots=True)
+class Unedited:
+    """The reader as it is."""
+
+    model: DiekaeModel
+    most_sets: int = 1
+
+    @contextmanager
+    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+        """The model itself, whatever the edits."""
+        with without_edits(self.model):
+            yield Edited(self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class InContext:
+    """Nothing is edited: each prompt is read after the edit that it, or its neighbour, is about.
+
+    The edit is handed over rather than found, as IKE does: from how many edits it would have to be
+    chosen makes no difference, and locality is not to be expected.
+    """
+
+    model: DiekaeModel
+    most_sets: int = 1
+
+    @contextmanager
+    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+        """The model itself, told of one edit with each prompt."""
+        with without_edits(self.model):
+            yield Edited(self.model, 0.0, lambda e: [fact_text(e.prompt, e.target_new)], "stuff")
+
+
+@dataclass(slots=True)
+class AsKnowledge:
+    """Way 2: edits are knowledge for the prompts that mean them, and encoders read it.
+
+    Args:
+        model: Whose ``edits`` they become.
+        embedder: What compares prompts.
+        examples: What matching is calibrated on; without any, the embedder's threshold holds.
+        most_sets: As for every arm.
+    """
+
+    model: DiekaeModel
+    embedder: Embedder
+    examples: Sequence[Mapping[str, Any]] = ()
+    most_sets: int = 100
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+
+    @contextmanager
+    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+        """The model with edits added to it, in one change."""
+        before, self.model.edits = self.model.edits, self._new_edits()
+        try:
+            began = time.perf_counter()
+            self.model.edits.add_many(edits)  # type: ignore[arg-type]  # read by their names
+            yield Edited(self.model, time.perf_counter() - began)
+        finally:
+            self.model.edits = before
+
+    def _new_edits(self) -> Edits:
+        """None yet; calibrated once for all, with no vector of what will be added."""
+        if self._folder is None:
+            calibrated = Edits(self.embedder)
+            if self.examples:
+                calibrated.calibrate(self.examples)
+            self._folder = tempfile.TemporaryDirectory()
+            calibrated.save(Path(self._folder.name) / "edits")
+        edits = Edits(self.embedder)
+        edits.load(Path(self._folder.name) / "edits")
+        return edits
+
+
+@dataclass(slots=True)
+class InWeights:
+    """Way 1: encoders are trained until they hold the edits in their weights.
+
+    Args:
+        scoped: Adds the edits, and takes them back.
+        num_steps: Of training, for each set.
+        most_sets: As for every arm.
+    """
+
+    scoped: AsKnowledge
+    num_steps: int = 300
+    most_sets: int = 5
+
+    @contextmanager
+    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+        """The model with the edits written into encoders of their own."""
+        with self.scoped.edited(edits) as added:
+            model: Any = added.model
+            began = time.perf_counter()
+            model.write_edits(num_steps=self.num_steps, show_progress=False)
+            yield Edited(added.model, added.seconds + time.perf_counter() - began)
