@@ -13,7 +13,7 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from transformers import LlamaForCausalLM
 
 from diekae_rag.bench.machine import describe_machine
@@ -107,7 +107,8 @@ def table(
     """Measures every way to edit, cell by cell, or goes on; prints and draws what came of it."""
     counts = count or list(COUNTS)
     if quick:
-        counts, asked, unrelated = [n for n in counts if n <= 100] or [100], 20, 20
+        counts = [number for number in counts if number <= 100] or [100]
+        asked, unrelated = min(asked, 20), min(unrelated, 20)
         writing_steps, tuning_steps = min(writing_steps, 20), min(tuning_steps, 20)
     measurer = Measurer(
         read_facts(data),
@@ -128,7 +129,7 @@ def table(
         model=measurer.model.fingerprint,
     )
     report = measure_table(measurer, cells, out, _tell if progress else _keep_silent)
-    Console(highlight=False).print(edit_tables(report))
+    _show(edit_tables(report))
     save_edit_plot(report, out.with_suffix(".png"))
 
 
@@ -148,9 +149,16 @@ def matching(
     report = measure_matching(
         sets, SentenceTransformerEmbedder(), count or (1000, 10_000), num_asked=asked
     )
-    Console(highlight=False).print(matching_table(report))
+    _show(matching_table(report))
     if out is not None:
         write_json(out, {"matching": report, "machine": describe_machine(torch.device("cpu"))})
+
+
+def _show(result: RenderableType) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(result)
 
 
 def _tell(done: int, total: int, step: str) -> None:

@@ -102,8 +102,9 @@ class AsKnowledge:
         """The model with edits added to it, in one change."""
         before, self.model.edits = self.model.edits, self._new_edits()
         try:
+            rows: Any = edits  # read by their names
             began = time.perf_counter()
-            self.model.edits.add_many(edits)  # type: ignore[arg-type]  # read by their names
+            self.model.edits.add_many(rows)
             yield Edited(self.model, time.perf_counter() - began)
         finally:
             self.model.edits = before

@@ -38,7 +38,7 @@ from diekae_rag.training.loop import default_accelerator
 __all__ = ["FORCED_TOKENS", "Measurer"]
 
 FORCED_TOKENS = 32
-_FORCED_TEXTS = 100
+_FORCED_TEXTS = 50
 
 
 class Measurer:
@@ -118,7 +118,8 @@ class Measurer:
                 seconds.append(edited.seconds)
                 share = slice(number, None, len(of_sets))
                 same += _locality(edited, edits, self.sets.unrelated[share], unedited[share])
-                texts += self._forced(edited, own, -(-_FORCED_TEXTS // len(of_sets)))
+                if len(texts) < _FORCED_TEXTS:
+                    texts += self._forced(edited, own, -(-_FORCED_TEXTS // len(of_sets)))
                 if trained := edits[self.sets.num_held_out :][: cell.num_asked]:
                     asked = self.questions.about(trained)
                     others = {"others": figures_of(asked, ask(edited, asked))}
