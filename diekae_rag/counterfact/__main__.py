@@ -116,17 +116,15 @@ def table(
         SentenceTransformerEmbedder(),
         num_unrelated=unrelated,
         seed=seed,
-        shapes=shape or (),
         rounds=5 if quick else 40,
     )
     cells = table_cells(
         arm or ARMS,
         counts,
         steps={"in_weights": writing_steps, "full": tuning_steps, "lora": tuning_steps},
+        shapes=shape or (),
         num_asked=asked,
-        num_unrelated=unrelated,
-        seed=seed,
-        model=measurer.model.fingerprint,
+        **measurer.drawn,
     )
     report = measure_table(measurer, cells, out, _tell if progress else _keep_silent)
     _show(edit_tables(report))

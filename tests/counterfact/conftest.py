@@ -1,13 +1,16 @@
-"""Invented facts in the form of CounterFact's, and the set of them on disk."""
+"""Invented facts in the form of CounterFact's, on disk and as sets of edits."""
 
 from __future__ import annotations
 
 import gzip
 import json
+from zlib import crc32
 
+import numpy as np
 import pytest
 
 from diekae_rag.counterfact.facts import Facts, read_facts
+from diekae_rag.counterfact.table.sets import draw_sets
 from diekae_rag.data.sets.counterfact import Edit
 
 TOWNS = ("Bern", "Turin", "Oslo", "Kyoto", "Lima", "Quito")
@@ -62,3 +65,45 @@ def data(tmp_path):
 def facts(data):
     """The set, read."""
     return read_facts(data)
+
+
+TEMPLATES = ("The home of {} is", "{} works in", "{} was born in")
+
+
+def lone_fact(number):
+    """An invented fact, one to a subject, whose neighbour has the same template."""
+    template, true, new = TEMPLATES[number % 3], TOWNS[number % 6], TOWNS[(number + 1) % 6]
+    return Edit(
+        f"Ada{number:03}x",
+        template.replace("{}", f"Ada{number:03}x"),
+        true,
+        new,
+        (f"Number {number}! {TEMPLATES[number % 3].replace('{}', f'Ada{number:03}x')} now",),
+        (template.replace("{}", f"Eva{number:03}"),),
+    )
+
+
+LONE_FACTS = Facts(
+    tuple(lone_fact(number) for number in range(120)),
+    tuple(lone_fact(number) for number in range(120, 140)),
+)
+EDIT = LONE_FACTS.valid[0]
+
+
+class WordEmbedder:
+    """A vector for each text by its words: enough to tell wordings apart."""
+
+    name = "words"
+
+    def embed(self, texts, *, show_progress=False):
+        vectors = np.zeros((len(texts), 16), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                vectors[row, crc32(word.encode()) % 16] += 1
+        return vectors / np.maximum(1e-6, np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+@pytest.fixture(scope="session")
+def sets():
+    """Sets of 30 edits at most."""
+    return draw_sets(LONE_FACTS, most=30, num_unrelated=10)

@@ -1,76 +1,25 @@
-"""Edits measured: what is drawn and asked, what figures mean, and what every condition promises."""
+"""Cells of the table of edits: arms, what comes after adding, resuming, the command."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
-from zlib import crc32
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from diekae_rag.counterfact import __main__ as command
-from diekae_rag.counterfact.facts import Facts, fact_text, template_of
-from diekae_rag.counterfact.matching import measure_matching
-from diekae_rag.counterfact.relations import relation_names
+from diekae_rag.counterfact.facts import fact_text, template_of
 from diekae_rag.counterfact.table.arms import AsKnowledge, InContext, Unedited
 from diekae_rag.counterfact.table.asking import ask, forced_texts
-from diekae_rag.counterfact.table.goals import check_goals
+from diekae_rag.counterfact.table.calls import PROMPTS
 from diekae_rag.counterfact.table.measuring import Measurer
-from diekae_rag.counterfact.table.metrics import (
-    Reply,
-    figures_of,
-    fluency,
-    harmonic_mean,
-    ngram_entropy,
-)
-from diekae_rag.counterfact.table.questions import Question, Questions
+from diekae_rag.counterfact.table.questions import Questions
 from diekae_rag.counterfact.table.report import measure_table
-from diekae_rag.counterfact.table.sets import NamedSubjects, draw_sets
 from diekae_rag.counterfact.table.setting import ARMS, CONDITIONS, CellOfEdits, table_cells
 from diekae_rag.counterfact.table.tuned import Tuned
-from diekae_rag.data.sets import Edit
 from diekae_rag.training.loop import default_accelerator
 from tests.conftest import build_base, build_encoders
-from tests.counterfact.conftest import TOWNS, written
-
-TEMPLATES = ("The home of {} is", "{} works in", "{} was born in")
-
-
-def fact(number):
-    """An invented fact, one to a subject, whose neighbour has the same template."""
-    template, true, new = TEMPLATES[number % 3], TOWNS[number % 6], TOWNS[(number + 1) % 6]
-    return Edit(
-        f"Ada{number:03}x",
-        template.replace("{}", f"Ada{number:03}x"),
-        true,
-        new,
-        (f"Number {number}! {TEMPLATES[number % 3].replace('{}', f'Ada{number:03}x')} now",),
-        (template.replace("{}", f"Eva{number:03}"),),
-    )
-
-
-FACTS = Facts(
-    tuple(fact(number) for number in range(120)), tuple(fact(number) for number in range(120, 140))
-)
-EDIT = FACTS.valid[0]
-
-
-class WordEmbedder:
-    """A vector for each text by its words: enough to tell wordings apart."""
-
-    name = "words"
-
-    def embed(self, texts, *, show_progress=False):
-        vectors = np.zeros((len(texts), 16), np.float32)
-        for row, text in enumerate(texts):
-            for word in text.lower().split():
-                vectors[row, crc32(word.encode()) % 16] += 1
-        return vectors / np.maximum(1e-6, np.linalg.norm(vectors, axis=1, keepdims=True))
+from tests.counterfact.conftest import EDIT, LONE_FACTS, TEMPLATES, WordEmbedder, written
 
 
 @pytest.fixture
@@ -92,129 +41,12 @@ def folder(tokenizer, tmp_path):
 @pytest.fixture
 def measurer(folder):
     """What measures cells of these facts."""
-    return Measurer(FACTS, folder, WordEmbedder(), num_unrelated=6, rounds=2)
-
-
-@pytest.fixture(scope="module")
-def sets():
-    """Sets of 30 edits at most."""
-    return draw_sets(FACTS, most=30, num_unrelated=10)
+    return Measurer(LONE_FACTS, folder, WordEmbedder(), num_unrelated=6, rounds=2)
 
 
 def cell(arm, count, condition="added", **choices):
     """A cell that asks little."""
     return CellOfEdits(arm, count, condition, num_asked=8, num_unrelated=6, **choices)
-
-
-def test_a_smaller_set_begins_a_larger_one_and_held_out_edits_come_first(sets):
-    assert sets.edits[: sets.num_held_out] == tuple(e for e in sets.edits if e in FACTS.valid)
-    assert len(sets.edits) == 30
-    assert sets.of(10, 9) == [sets.edits[:10], sets.edits[10:20]]
-    assert sets.of(30, 9) == [sets.edits]
-    assert draw_sets(FACTS, most=12).edits == sets.edits[:12]
-
-
-def test_sets_of_another_seed_are_others(sets):
-    assert draw_sets(FACTS, most=30, seed=1).edits != sets.edits
-
-
-def test_nothing_unrelated_and_no_example_is_about_an_edited_subject(sets):
-    named = NamedSubjects(sets.edits)
-    prompts = [*sets.unrelated, *(example["prompt"] for example in sets.examples)]
-
-    assert sets.unrelated
-    assert sets.examples
-    assert not [prompt for prompt in prompts if named.in_prompt(prompt)]
-    assert not set(sets.unrelated) & {example["prompt"] for example in sets.examples}
-
-
-def test_a_fact_is_edited_once_however_it_is_worded():
-    again = Edit(EDIT.subject, f"As for {EDIT.subject}, home is", EDIT.target_true, "Rome")
-    twice = Facts(FACTS.train, (EDIT, again))
-
-    drawn = [edit for edit in draw_sets(twice, most=30).edits if edit.subject == EDIT.subject]
-
-    assert len(drawn) == 1
-
-
-def test_templates_are_of_one_relation_where_neighbours_say_so():
-    def edit(number, template, neighbour):
-        name = f"Ada{number}"
-        said = template.replace("{}", name)
-        return Edit(name, said, "Bern", "Oslo", (), (neighbour.replace("{}", f"Eva{number}"),))
-
-    one, same, other = TEMPLATES
-    edits = [edit(n, one, same) for n in range(5)] + [edit(n, other, other) for n in range(5, 9)]
-    names = relation_names(Facts((*edits, edit(9, same, same)), ()))
-
-    assert names[one] == names[same] != names[other]
-
-
-def test_each_edit_is_asked_by_all_its_prompts(sets):
-    asked = Questions(sets).about([EDIT])
-
-    assert [(q.kind, q.prompt) for q in asked] == [
-        ("efficacy", EDIT.prompt),
-        ("paraphrase", EDIT.paraphrase_prompts[0]),
-        ("neighbourhood", EDIT.neighborhood_prompts[0]),
-    ]
-    assert [(q.wanted, q.other) for q in asked[1:]] == [
-        (EDIT.target_new, EDIT.target_true),
-        (EDIT.target_true, EDIT.target_new),
-    ]
-
-
-def test_a_neighbour_that_an_edit_changes_is_not_asked():
-    other = Edit("Bo", "Bo lives in", EDIT.target_true, "Rome")
-    beside = Edit(
-        EDIT.subject, EDIT.prompt, EDIT.target_true, EDIT.target_new, (), ("The home of Bo is",)
-    )
-    sets = draw_sets(Facts(FACTS.train, (beside, other)), most=30)
-
-    asked = Questions(sets).about([beside])
-
-    assert [question.kind for question in asked] == ["efficacy"]
-
-
-def test_figures_are_one_where_all_is_as_wanted_and_nothing_where_it_is_not(sets):
-    questions = Questions(sets).about(sets.edits[:5])
-    right = figures_of(questions, [Reply(f" {q.wanted} ", -1.0, -2.0) for q in questions])
-    wrong = figures_of(questions, [Reply(q.other, -2.0, -1.0) for q in questions])
-
-    assert set(right["success"].values()) == set(right["accuracy"].values()) == {1.0}
-    assert set(wrong["success"].values()) == set(wrong["accuracy"].values()) == {0.0}
-    assert right["asked"] == {"efficacy": 5, "paraphrase": 5, "neighbourhood": 5}
-
-
-def test_kinds_that_were_not_asked_have_no_figure():
-    figures = figures_of([Question("efficacy", "a", "b", "c", EDIT)], [Reply("b", -1.0, -1.0)])
-
-    assert figures["success"] == {"efficacy": 0.0}
-    assert figures["accuracy"] == {"efficacy": 1.0}
-
-
-@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=5))
-def test_a_harmonic_mean_lies_between_the_least_and_the_mean(shares):
-    mean = harmonic_mean(shares)
-
-    assert min(shares) - 1e-9 <= mean <= sum(shares) / len(shares) + 1e-9
-
-
-@given(st.lists(st.integers(0, 5), max_size=30), st.sampled_from([2, 3]))
-def test_entropy_counts_kinds_of_ngrams_and_not_what_they_are(tokens, size):
-    entropy = ngram_entropy(tokens, size)
-    runs = Counter(zip(*(tokens[k:] for k in range(size)), strict=False))
-
-    assert -1e-9 <= entropy <= math.log2(max(1, len(runs))) + 1e-9
-    assert ngram_entropy([7 - token for token in tokens], size) == pytest.approx(entropy)
-    assert (entropy > 0) == (len(runs) > 1)
-
-
-def test_fluency_is_the_mean_over_texts():
-    texts = [[1, 2, 3, 4, 5], [1, 1, 1, 1, 1]]
-
-    assert fluency(texts) == pytest.approx(fluency(texts[:1]) / 2)
-    assert fluency([]) == 0
 
 
 def test_many_questions_are_answered_as_each_alone(measurer, sets):
@@ -303,10 +135,10 @@ def test_saved_and_loaded_edits_give_the_same_replies(measurer):
 
 
 def test_calls_are_timed_with_and_without_edits(measurer):
-    measured = measurer.measure(cell("as_knowledge", 10, "calls"))
+    measured = measurer.measure(cell("as_knowledge", 10, "calls", shape="tiny"))
 
-    assert set(measured["calls"]) == {"reader"}
-    assert all(costs["ratio"] > 0 for costs in measured["calls"]["reader"].values())
+    assert set(measured["calls"]) == set(PROMPTS)
+    assert all(costs["ratio"] > 0 for costs in measured["calls"].values())
 
 
 @pytest.mark.parametrize("is_lora", [False, True])
@@ -359,30 +191,8 @@ def test_a_table_that_was_stopped_goes_on_where_it_was(measurer, tmp_path, monke
     assert [one["setting"] for one in report["cells"]] == [one.to_dict() for one in cells]
 
 
-def test_goals_compare_with_the_unedited_reader_and_between_numbers_of_edits():
-    def made(arm, count, share):
-        shares = dict.fromkeys(("efficacy", "paraphrase", "neighbourhood"), share)
-        setting = {"arm": arm, "count": count, "condition": "added"}
-        return {"setting": setting, "success": shares, "accuracy": shares, "bit_identical": 1.0}
-
-    met = check_goals([made("unedited", 1000, 1.0), made("as_knowledge", 1000, 1.0)])
-    missed = check_goals([made("as_knowledge", 1000, 0.9), made("as_knowledge", 10_000, 0.8)])
-
-    assert len(met) == 7
-    assert all(goal["is_met"] for goal in met)
-    assert not [g for g in missed if g["is_met"] and "paraphrase, accuracy" not in g["goal"]][1:]
-
-
-def test_an_edit_speaks_for_its_own_prompt_and_not_for_unrelated_ones(sets):
-    report = measure_matching(sets, WordEmbedder(), [10, 30], num_asked=10)
-
-    for counts in report.values():
-        assert [shares["own prompt"] for shares in counts.values()] == [1.0, 1.0]
-        assert [shares["unrelated"] for shares in counts.values()] == [0.0, 0.0]
-
-
 def test_the_command_measures_prints_and_draws(folder, tmp_path, monkeypatch, capsys):
-    data = written(FACTS, tmp_path)
+    data = written(LONE_FACTS, tmp_path)
     monkeypatch.setattr(command, "SentenceTransformerEmbedder", WordEmbedder)
     arms, out = ["unedited", "as_knowledge"], tmp_path / "table.json"
     options = {"writing_steps": 2, "tuning_steps": 2, "shape": None, "seed": 0, "progress": False}

@@ -35,6 +35,7 @@ def check_goals(cells: Sequence[_Cell]) -> list[dict[str, Any]]:
     found = {
         tuple(cell["setting"][name] for name in ("arm", "count", "condition")): cell
         for cell in cells
+        if cell["setting"]["condition"] != "calls"
     }
     return [
         {
@@ -43,7 +44,7 @@ def check_goals(cells: Sequence[_Cell]) -> list[dict[str, Any]]:
             "value": value,
             "is_met": value <= bound if is_most else value >= bound,
         }
-        for text, bound, value, is_most in _values(found)
+        for text, bound, value, is_most in (*_values(found), *_calls(cells))
     ]
 
 
@@ -71,8 +72,12 @@ def _values(found: Mapping[tuple[str, int, str], _Cell]) -> Iterator[_Value]:
     ):
         if (after := found.get(("as_knowledge", _COUNT, condition))) is not None:
             yield text, 1.0, after[figure], False
-    if (calls := found.get(("as_knowledge", _LARGE, "calls"))) is not None:
-        for model, costs in calls["calls"].items():
+
+
+def _calls(cells: Sequence[_Cell]) -> Iterator[_Value]:
+    for cell in cells:
+        setting = cell["setting"]
+        if (setting["condition"], setting["count"]) == ("calls", _LARGE):
             for kind, text in PROMPTS.items():
-                what = f"{model}: call with {_LARGE:,} edits / without, prompt {text}"
-                yield what, _CALL, costs[kind]["ratio"], True
+                what = f"{setting['shape'] or 'reader'}: call with {_LARGE:,} edits / without"
+                yield f"{what}, prompt {text}", _CALL, cell["calls"][kind]["ratio"], True

@@ -44,13 +44,14 @@ _FORCED_TEXTS = 50
 class Measurer:
     """A reader, its encoders and the facts; cells share what they need of them.
 
+    Its cells are made with ``drawn``, which says what it has drawn and for which encoders.
+
     Args:
         facts: Both splits.
         folder: With ``base`` and ``encoders``.
         embedder: What compares prompts.
         num_unrelated: Unrelated prompts.
         seed: Of what is drawn.
-        shapes: Further models, of ``diekae_rag.bench``, whose calls are timed: of random weights.
         rounds: Prompts of each kind whose calls are timed.
     """
 
@@ -62,13 +63,14 @@ class Measurer:
         *,
         num_unrelated: int = 200,
         seed: int = 0,
-        shapes: Sequence[str] = (),
         rounds: int = 40,
     ) -> None:
-        self.facts, self.folder, self.embedder, self.shapes = facts, folder, embedder, shapes
+        self.facts, self.folder, self.embedder = facts, folder, embedder
         self.rounds = rounds
         self.model = DiekaeModel.from_pretrained(folder / "encoders")
-        self.sets: EditSets = draw_sets(facts, num_unrelated=num_unrelated, seed=seed)
+        draw = {"num_unrelated": num_unrelated, "seed": seed}
+        self.sets: EditSets = draw_sets(facts, **draw)
+        self.drawn = {**draw, "model": self.model.fingerprint}
         self.questions = Questions(self.sets)
         self.arm = lru_cache(maxsize=None)(self._arm)
 
@@ -78,7 +80,7 @@ class Measurer:
         """Measures one cell.
 
         Args:
-            cell: What to measure; drawn by the numbers that this was made with.
+            cell: What to measure.
             tell: Told what is about to run.
 
         Returns:
@@ -86,7 +88,7 @@ class Measurer:
             to edit one, the median; ``num_sets``; ``num_edits`` of each; ``bit_identical``, the
             share of unrelated prompts; ``fluency``; ``others``, figures of edits that are not held
             out, where there are any; and of the unedited reader ``recall``, what it knows. Else
-            what ``AFTER`` says, or ``calls`` by model. Always ``machine``.
+            what ``AFTER`` says, or ``calls`` and the ``seconds`` of adding. Always ``machine``.
         """
         name = f"{cell.arm}, {cell.count:,} edits, {cell.condition}"
         if cell.condition == "added":
@@ -96,7 +98,10 @@ class Measurer:
             edits = self.sets.edits[: cell.count]
             with self.arm(cell.arm, cell.steps).edited(edits) as edited:
                 if cell.condition == "calls":
-                    measured = {"calls": self._calls(edited, edits), "seconds": edited.seconds}
+                    model = shaped_model(cell.shape) if cell.shape else edited.model
+                    own = edited.model.edits
+                    costs = call_costs(model, own, self.sets, edits, rounds=self.rounds)
+                    measured = {"calls": costs, "seconds": edited.seconds}
                 else:
                     asked = self.questions.about(self._held_out(edits)[: cell.num_asked])
                     measured = AFTER[cell.condition](edited, asked)
@@ -149,13 +154,6 @@ class Measurer:
         own = [question for question in asked if question.kind == "efficacy"][:most]
         told = [edited.tell(question.edit) for question in own]
         return forced_texts(edited, [question.prompt for question in own], told, FORCED_TOKENS)
-
-    def _calls(self, edited: Edited, edits: Sequence[Edit]) -> dict[str, Any]:
-        own, costs = edited.model.edits, {}
-        for name in ("reader", *self.shapes):
-            model = edited.model if name == "reader" else shaped_model(name)
-            costs[name] = call_costs(model, own, self.sets, edits, rounds=self.rounds)
-        return costs
 
     def _arm(self, name: str, steps: int = 0) -> EditingArm:
         if name == "unedited":

@@ -44,6 +44,8 @@ class CellOfEdits:
         num_unrelated: Unrelated prompts, whose logits are compared.
         seed: Of what is drawn.
         steps: Training steps of an arm that trains: for fine-tuning and LoRA, the most.
+        shape: Whose calls are timed, of ``diekae_rag.bench`` and with random weights; the reader's
+            where none is named.
         model: Tells encoders and their embeddings from others.
 
     Raises:
@@ -57,6 +59,7 @@ class CellOfEdits:
     num_unrelated: int = 200
     seed: int = 0
     steps: int = 0
+    shape: str = ""
     model: str = ""
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ def table_cells(
     counts: Sequence[int],
     *,
     steps: Mapping[str, int] = STEPS,
+    shapes: Sequence[str] = (),
     **common: Any,
 ) -> list[CellOfEdits]:
     """Every cell, an arm at a time: its numbers of edits, and for way 2 what comes after.
@@ -90,6 +94,7 @@ def table_cells(
         arms: Which ones.
         counts: Numbers of edits.
         steps: Training steps of the arms that train.
+        shapes: Further models whose calls are timed.
         **common: What is alike for all cells.
 
     Example:
@@ -106,5 +111,6 @@ def table_cells(
         if arm == "as_knowledge":
             after = CONDITIONS[1:-1]
             cells += [CellOfEdits(arm, most, condition, **common) for condition in after]
-            cells.append(CellOfEdits(arm, max(counts), "calls", **common))
+            large = max(counts)
+            cells += [CellOfEdits(arm, large, "calls", shape=s, **common) for s in ("", *shapes)]
     return cells

@@ -95,12 +95,16 @@ def _lines(by_condition: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]
 
 def _calls(cell: Mapping[str, Any]) -> Table:
     count = cell["setting"]["count"]
-    table = Table(title=f"ms a call with {count:,} edits, added in {cell['seconds']:.1f} s")
-    _head(table, ("model", "prompt"), ("with", "without", "ratio"))
-    for model, costs in cell["calls"].items():
-        for kind, text in PROMPTS.items():
-            times = [f"{1e3 * costs[kind][name]['median']:.2f}" for name in ("with", "without")]
-            table.add_row(model, text, *times, f"{costs[kind]['ratio']:.3f}")
+    model = cell["setting"]["shape"] or "the reader"
+    table = Table(
+        title=f"ms a call of {model} with {count:,} edits, which are added in "
+        f"{cell['seconds']:.1f} s"
+    )
+    _head(table, ("prompt",), ("with", "without", "ratio"))
+    for kind, text in PROMPTS.items():
+        costs = cell["calls"][kind]
+        times = [f"{1e3 * costs[name]['median']:.2f}" for name in ("with", "without")]
+        table.add_row(text, *times, f"{costs['ratio']:.3f}")
     return table
 
 
