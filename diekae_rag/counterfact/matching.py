@@ -12,13 +12,14 @@ from rich.table import Table
 
 from diekae_rag.counterfact.facts import template_of
 from diekae_rag.counterfact.table.questions import Questions
-from diekae_rag.counterfact.table.sets import EditSets, NamedSubjects
+from diekae_rag.counterfact.table.sets import EditSets
 from diekae_rag.data.sets import Edit
 from diekae_rag.editing import Edits
 from diekae_rag.index.embedder import Embedder
 
 __all__ = ["matching_table", "measure_matching"]
 
+_NEW_WORDINGS = 100
 _WAYS: Mapping[str, float | None] = {"as it comes": None, "calibrated": 0.03, "strict": 0.01}
 _FIGURES = (
     "own prompt",
@@ -82,35 +83,44 @@ def _shares(
 ) -> dict[str, float | int]:
     rng = random.Random(0)
     questions = Questions(sets).about(asked)
-    named = NamedSubjects(sets.edits[:count])
     prompts: dict[str, list[tuple[str, Edit | None]]] = {
+        "own prompt": [(edit.prompt, edit) for edit in asked],
         "paraphrase": [(q.prompt, q.edit) for q in questions if q.kind == "paraphrase"],
-        "own prompt": [(q.prompt, q.edit) for q in questions if q.kind == "efficacy"],
         "another relation of its subject": [
             (rng.choice(others).replace("{}", edit.subject), edit)
             for edit in asked
             if (others := sets.others[template_of(edit)])
         ],
         "neighbour that is not edited": [
-            (q.prompt, None)
-            for q in questions
-            if q.kind == "neighbourhood" and not named.in_prompt(q.prompt)
+            (q.prompt, None) for q in questions if q.kind == "neighbourhood"
         ],
         "unrelated": [(prompt, None) for prompt in sets.unrelated],
     }
-    shares: dict[str, float | int] = {}
-    times: dict[str, float] = {}
-    for name, some in prompts.items():
-        spoke, seconds = [], []
-        for prompt, edit in some:
-            began = time.perf_counter()
-            found = edits.find(prompt)
-            seconds.append(time.perf_counter() - began)
-            spoke.append(any(edit is None or match.edit.prompt == edit.prompt for match in found))
-        shares[name] = sum(spoke) / max(1, len(spoke))
-        times[name] = statistics.median(seconds or [0.0])
-    new = {"find_ms": 1e3 * times["own prompt"], "find_ms_new": 1e3 * times["paraphrase"]}
-    return {**{name: shares[name] for name in _FIGURES}, **new, "num_asked": len(asked)}
+    shares = {name: _share(edits, prompts[name]) for name in _FIGURES}
+    new = [f"Number {count + n}: {edit.prompt}" for n, edit in enumerate(asked[:_NEW_WORDINGS])]
+    times = {
+        "find_ms": _milliseconds(edits, [edit.prompt for edit in asked]),
+        "find_ms_new": _milliseconds(edits, new),
+    }
+    return {**shares, **times, "num_asked": len(asked)}
+
+
+def _share(edits: Edits, prompts: Sequence[tuple[str, Edit | None]]) -> float:
+    """For which an edit speaks: the one named, or where none is, any."""
+    found = [
+        any(edit is None or match.edit.prompt == edit.prompt for match in edits.find(prompt))
+        for prompt, edit in prompts
+    ]
+    return sum(found) / max(1, len(found))
+
+
+def _milliseconds(edits: Edits, prompts: Sequence[str]) -> float:
+    taken = []
+    for prompt in prompts:
+        began = time.perf_counter()
+        edits.find(prompt)
+        taken.append(time.perf_counter() - began)
+    return 1e3 * statistics.median(taken)
 
 
 def matching_table(report: Mapping[str, Any]) -> Table:

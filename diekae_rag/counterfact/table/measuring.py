@@ -111,7 +111,9 @@ class Measurer:
         arm = self.arm(cell.arm, cell.steps)
         unedited = self._unedited_logits  # before anything is edited
         of_sets = self.sets.of(cell.count, min(arm.most_sets, cell.num_asked // cell.count))
-        seconds, same, texts = [], [], []
+        seconds: list[float] = []
+        same: list[bool] = []
+        texts: list[list[int]] = []
         questions: list[Question] = []
         replies: list[Reply] = []
         others: dict[str, Any] = {}
