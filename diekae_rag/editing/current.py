@@ -106,6 +106,11 @@ class CurrentEdits:
             newest[edit.key] = number
         return replaced
 
+    def counting(self, edit: Edit) -> Edit | None:
+        """The edit that counts, of those about the same as this one."""
+        number = self._matcher.in_force(edit)
+        return None if number is None else self.edits[number]
+
     def in_force(self) -> list[Edit]:
         """The edits that no newer one contradicts."""
         return [
