@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -30,10 +31,14 @@ class InWeights:
 
     def __init__(self, base: PreTrainedModel) -> None:
         self.base = base
-        self.base_fingerprint = base_fingerprint(base)
         self._is_detached = False
         self._refused: WrittenEdits | None = None
         self._joined: tuple[WrittenEdits, Injection] | None = None
+
+    @cached_property
+    def base_fingerprint(self) -> str:
+        """Which base model this is; see ``WrittenEdits``."""
+        return base_fingerprint(self.base)
 
     def ids(self, edits: Edits) -> frozenset[str]:
         """Which edits this base model answers from weights; the others are read as passages."""

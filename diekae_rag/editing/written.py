@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,7 @@ class WrittenEdits:
     base: str
     seconds: float = 0.0
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Tells these weights from others, by what they were trained on and are."""
         digest = hashlib.sha256(json.dumps([e.to_dict() for e in self.edits]).encode())
@@ -115,9 +117,9 @@ class CurrentWritten:
             self._written = written
         elif written is not None:
             written.save(self.folder)
-        elif (self.folder / _FOLDER).exists():
-            with new_folder(self.folder / _FOLDER):
-                pass  # what is empty holds none
+        else:
+            (self.folder / _FOLDER / _FILE).unlink(missing_ok=True)  # without it, there are none
+            shutil.rmtree(self.folder / _FOLDER, ignore_errors=True)
 
     def ids(self, now: CurrentEdits) -> frozenset[str]:
         """Which edits are answered from weights: all that were written, or none.
