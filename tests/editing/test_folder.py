@@ -246,7 +246,7 @@ def test_what_is_damaged_while_it_is_open_is_said_so(kept):
         file.write(content)
 
     for call in (edits.history, lambda: edits.list(0), lambda: edits.remove("1")):
-        with pytest.raises(EditsError, match="damaged|cannot be"):
+        with pytest.raises(EditsError, match=r"damaged|cannot be"):
             call()
 
 
