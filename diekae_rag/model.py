@@ -451,8 +451,9 @@ class DiekaeModel:
         Args:
             show_progress: Draw a progress bar on stderr.
             **options: Those of ``editing.writing.train_on_edits``: ``num_steps``,
-                ``learning_rate``, ``edits_per_step``, ``keep``, ``seed``, ``checkpoint_every``,
-                ``accelerator``.
+                ``learning_rate``, ``edits_per_step``, ``keep`` (texts of which nothing is to
+                change), ``examples`` (how such facts are worded otherwise), ``seed``,
+                ``checkpoint_every``, ``accelerator``.
 
         Raises:
             ValueError: There are no edits, or a number makes no sense.

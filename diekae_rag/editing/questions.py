@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from diekae_rag.editing.edit import Edit
+from diekae_rag.editing.wordings import Wordings
 from diekae_rag.editing.words import plain_words
 from diekae_rag.training.batches import Episode
 
@@ -29,6 +30,7 @@ class EditQuestions:
         edits: What is written, no two of them about the same.
         num_edits: How many are asked about in a step; all come in turn.
         keep: Texts of which nothing is to change.
+        wordings: In which other words they are asked about, every other time.
         any_word: Gives a word that the tokenizer knows.
         seed: Of chance.
 
@@ -41,6 +43,7 @@ class EditQuestions:
         edits: Sequence[Edit],
         num_edits: int,
         keep: Sequence[str],
+        wordings: Wordings,
         any_word: Callable[[random.Random], str],
         seed: int = 0,
     ) -> None:
@@ -48,11 +51,12 @@ class EditQuestions:
             raise ValueError("there are no edits to write; add some first.")
         self.edits, self.keep, self.seed = list(edits), list(keep), seed
         self.num_edits, self._any_word = min(num_edits, len(self.edits)), any_word
+        self._wordings = wordings
 
     def draw(self, number: int) -> tuple[list[Episode], list[Episode]]:
         """Rows about edits, and rows about what is to stay as it is, of step ``number``."""
         rng = random.Random(f"{self.seed} {number}")
-        edited = [(self._after(rng, edit, edit.prompt), edit.new) for edit in self._turn(number)]
+        edited = [(self._asked(rng, edit, edit.subject), edit.new) for edit in self._turn(number)]
         kept = [self._kept(rng) for _ in edited]
         return _rows(edited), _rows(kept)
 
@@ -68,12 +72,14 @@ class EditQuestions:
         random.Random(f"{self.seed} order {epoch}").shuffle(order)
         return order
 
-    def _after(self, rng: random.Random, edit: Edit, prompt: str) -> str:
-        """A prompt, one in three times after a sentence about something else."""
-        other = rng.choice(self.edits)
-        if rng.random() < 2 / 3 or other.key == edit.key:
+    def _asked(self, rng: random.Random, edit: Edit, subject: str) -> str:
+        """What an edit says, asked of a subject; one in three times after another sentence."""
+        others = self._wordings.of(edit, subject)
+        prompt = rng.choice(others) if others and rng.random() < 0.5 else edit.about(subject)
+        before = rng.choice(self.edits)
+        if rng.random() < 2 / 3 or before.key == edit.key:
             return prompt
-        return f"{other.passage.text} {prompt}"
+        return f"{before.passage.text} {prompt}"
 
     def _kept(self, rng: random.Random) -> Question:
         if self.keep and rng.random() < 0.5:
@@ -82,7 +88,7 @@ class EditQuestions:
             relation, edit = rng.choice(self.edits), rng.choice(self.edits)
             subject = edit.subject if rng.random() < 0.4 else self._made_up(rng, edit.subject)
             if (plain_words(subject), relation.key[1]) not in self._keys and plain_words(subject):
-                return self._after(rng, relation, relation.about(subject)), relation.old
+                return self._asked(rng, relation, subject), relation.old
         return self._any_word(rng), ""
 
     def _made_up(self, rng: random.Random, subject: str) -> str:

@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.questions import EditQuestions
+from diekae_rag.editing.wordings import Wordings
 from diekae_rag.encoders import Encoders
 from diekae_rag.injection import Injection
 from diekae_rag.prompting import decode
@@ -44,9 +45,10 @@ def train_on_edits(
     folder: Path | None = None,
     *,
     num_steps: int | None = None,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     edits_per_step: int = 64,
     keep: Sequence[str] = (),
+    examples: Iterable[Mapping[str, Any]] = (),
     seed: int = 0,
     checkpoint_every: int = 100,
     accelerator: Accelerator | None = None,
@@ -67,6 +69,8 @@ def train_on_edits(
         learning_rate: Peak rate.
         edits_per_step: Edits asked about in a step, and as many questions beside them.
         keep: Texts, prompts perhaps, of which nothing is to change.
+        examples: How relations like theirs are worded otherwise, as ``Edits.calibrate`` takes them:
+            every other question is then asked so.
         seed: Of chance.
         checkpoint_every: Steps between checkpoints.
         accelerator: Devices and precision; a plain one when not given.
@@ -83,7 +87,8 @@ def train_on_edits(
     def any_word(rng: random.Random) -> str:
         return decode(tokenizer, [rng.randrange(len(tokenizer))]).strip()
 
-    questions = EditQuestions(edits, edits_per_step, keep, any_word, seed)
+    examples = list(examples)
+    questions = EditQuestions(edits, edits_per_step, keep, Wordings(examples), any_word, seed)
     count = questions.num_edits
     num_steps = num_steps or 150 + round(24 * len(questions.edits) / count)
     schedule = Schedule(num_steps, learning_rate, 10, decay_share=0.5, optimizer="muon")
@@ -93,7 +98,7 @@ def train_on_edits(
         return pack_edits(*questions.draw(number), tokenizer, own.config)
 
     said = [[edit.subject, edit.prompt, edit.old, edit.new] for edit in edits]
-    run = [said, count, list(keep), seed, num_steps, learning_rate, own.config.to_dict()]
+    run = [said, count, list(keep), examples, seed, num_steps, learning_rate, own.config.to_dict()]
     digest = hashlib.sha256(json.dumps(run, default=str).encode()).hexdigest()[:16]
     were_trained = [p.requires_grad for p in base.parameters()]
     with ExitStack() as stack:

@@ -12,6 +12,7 @@ from diekae_rag import DiekaeModel
 from diekae_rag.choosing import choose
 from diekae_rag.editing import Edit, Edits, EditsError
 from diekae_rag.editing.questions import EditQuestions
+from diekae_rag.editing.wordings import Wordings
 from diekae_rag.editing.writing import train_on_edits
 from diekae_rag.editing.written import WrittenEdits
 from diekae_rag.scoring import laid_out
@@ -293,7 +294,9 @@ FACTS = st.dictionaries(st.tuples(WORDS, RELATIONS), st.sampled_from("PQ"), min_
 @settings(max_examples=50)
 def test_all_edits_come_in_turn_and_nothing_edited_is_kept(facts, per_step, number):
     edits = [Edit(s, r, "old", new) for (s, r), new in facts.items()]
-    questions = EditQuestions(edits, per_step, [], lambda rng: rng.choice(["Zoe", "Yun", "?"]))
+    questions = EditQuestions(
+        edits, per_step, [], Wordings(), lambda rng: rng.choice(["Zoe", "Yun", "?"])
+    )
     count = questions.num_edits
     steps = [questions.draw(n) for n in range(len(edits))]
     asked = [pair for edited, _ in steps for row in edited for pair in row.questions]
@@ -309,11 +312,41 @@ def test_all_edits_come_in_turn_and_nothing_edited_is_kept(facts, per_step, numb
 
 def test_what_is_to_be_kept_is_asked_for():
     edits = [Edit("Ada", "{} lives in", "Rome", "Turin")]
-    questions = EditQuestions(edits, 8, ["The sky is blue."], lambda rng: "Zoe")
+    questions = EditQuestions(edits, 8, ["The sky is blue."], Wordings(), lambda rng: "Zoe")
     kept = [q for n in range(20) for row in questions.draw(n)[1] for q in row.questions]
 
     assert ("The sky is blue.", "") in kept
     assert any(answer == "Rome" for _, answer in kept)  # of somebody else
+
+
+def test_every_other_time_an_edit_is_asked_about_as_in_the_examples():
+    edits = [Edit(name, "{} lives in", "Rome", "Turin") for name in ("Ada", "Bob", "Cora")]
+    example = {"subject": "Zoe", "prompt": "{} lives in", "relation": "home"}
+    examples = [
+        {**example, "paraphrase_prompts": ["The home of Zoe is", "Nobody is named"]},
+        {**example, "prompt": "Where is {} at home?", "paraphrase_prompts": ["Zoe lodges in"]},
+        {
+            **example,
+            "prompt": "{} works as",
+            "relation": "job",
+            "paraphrase_prompts": ["Zoe's job"],
+        },
+    ]
+    questions = EditQuestions(edits, 3, [], Wordings(examples), lambda rng: "Yun")
+    rows = [questions.draw(n) for n in range(40)]
+    asked = [q for edited, _ in rows for row in edited for q, _ in row.questions]
+    kept = [q for _, rows in rows for row in rows for q, _ in row.questions]
+    own = [q for q in asked if q.endswith("lives in")]
+
+    assert {q.split(". ")[-1] for q in asked if q not in own} == {
+        said.replace("Zoe", edit.subject)
+        for said in ("The home of Zoe is", "Zoe lodges in")
+        for edit in edits
+    }
+    assert 0.3 < len(own) / len(asked) < 0.7
+    assert any(q.startswith("The home of Yun") for q in kept)
+    with pytest.raises(ValueError, match="example 1 needs"):
+        Wordings([{"subject": "Zoe", "paraphrase_prompts": []}])
 
 
 def test_written_edits_say_what_they_are(written, tmp_path):
