@@ -26,7 +26,7 @@ def choose(
     """One prompt, ready to be read, and the mode: the one asked for, or the faster one.
 
     Edits that the prompt means are read before the passages, and go their way; without any passage
-    to go one (``mode="none"``), they are injected.
+    to go one (``mode="none"``), they are injected. Those that are in weights need not be read.
 
     Args:
         model: Who answers; for ``mode="auto"``, one that has a calibration.
@@ -36,14 +36,16 @@ def choose(
         max_new_tokens: The room that is left for the answer.
         is_worded: The prompt is read as it is.
     """
-    edits = [match.edit for match in model.edits.find(prompt)] if isinstance(prompt, str) else []
+    meant = [match.edit for match in model.edits.find(prompt)] if isinstance(prompt, str) else []
+    in_weights = model.in_weights.ids(model.edits) if meant else frozenset()
+    edits = [edit for edit in meant if edit.id not in in_weights]
     if edits:
         if mode == "none":
             mode, passages = "inject", []
         passages = [*(edit.passage for edit in edits), *passages]
     way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded)
     read = {passage.id for passage in request.passages[: len(edits)]}
-    request.edits = [edit for edit in edits if edit.passage.id in read]
+    request.edits = [e for e in meant if e.id in in_weights or e.passage.id in read]
     return way, request
 
 

@@ -16,6 +16,7 @@ _CHOICES = {
     "passage_attention": ("joint", "independent"),
     "passage_direction": ("causal", "both"),
     "site": ("mlp", "layer"),
+    "knowledge_in": ("passages", "weights"),
 }
 _AT_LEAST_ONE = (
     "base_hidden_size",
@@ -65,6 +66,8 @@ class DiekaeConfig(PreTrainedConfig):
             independent passages, the prompt's positions start here.
         max_passages: Most passages read for one prompt; the last ones are left out.
         wording: The templates of ``Wording``, as a mapping.
+        knowledge_in: Where what they know is: in the ``"passages"`` that they read, or in their own
+            ``"weights"``; these read the prompt alone (the paper's way to edit facts).
 
     Raises:
         ValueError: A choice that does not exist, or a shape that cannot be; also for a field that
@@ -97,6 +100,7 @@ class DiekaeConfig(PreTrainedConfig):
     max_passage_tokens: int = 512
     max_passages: int = 64
     wording: dict[str, str] | None = None
+    knowledge_in: str = "passages"
 
     def __post_init__(self, **kwargs: Any) -> None:
         if unknown := {k for k in kwargs if not k.startswith("_")} - _KNOWN_TO_TRANSFORMERS:

@@ -10,6 +10,7 @@ prefill, prompt lookup and passes without a cache then need no case of their own
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +29,15 @@ __all__ = ["Injection"]
 
 
 class EncoderDynamicLayer(DynamicLayer):
-    """A growing cache layer that holds what an encoder block has read."""
+    """A growing cache layer that holds what a block of an injection's encoders has read."""
+
+    owner = ""
 
 
 class EncoderStaticLayer(StaticLayer):
-    """A cache layer of fixed size that holds what an encoder block has read."""
+    """A cache layer of fixed size that holds what a block of an injection's encoders has read."""
+
+    owner = ""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,9 @@ class Injection:
     """Adds encoders' deltas to a frozen base model while a call is open, and only then.
 
     Attached once, at construction; outside ``call`` the base model's outputs are bit-identical to
-    those of the model without hooks. Each thread has its own call.
+    those of the model without hooks. Each thread has its own call. Several sets of encoders can be
+    attached to one base model: what they add adds up, and each reads on in layers of its own in the
+    base model's cache.
 
     Args:
         base: A decoder of a family that passes ``check_family`` and ``probe``.
@@ -66,6 +73,7 @@ class Injection:
         self.decoder: nn.Module = base.get_decoder()
         self.layers = decoder_layers(base)
         self._local = threading.local()
+        self._name = uuid.uuid4().hex
         self._handles = [
             self.decoder.register_forward_pre_hook(self._before_pass, with_kwargs=True),
             self.decoder.register_forward_hook(self._after_pass, always_call=True),
@@ -96,7 +104,8 @@ class Injection:
         """Injects in this thread until the block ends, also by an exception.
 
         Args:
-            knowledge: What each of the ``R`` rows attends to; a row without any stays untouched.
+            knowledge: What each of the ``R`` rows attends to; a row without any stays untouched
+                unless the encoders hold their knowledge in their weights.
             prompt_mask: ``[R, L]`` bool over the padded prompt that the base model reads, true at
                 the tokens the encoder reads too. Deltas land only there and, with
                 ``positions="all"``, at every later slot.
@@ -198,7 +207,9 @@ class Injection:
             first_layer,
         )
         read = torch.cat([prompt_mask, prompt_mask.new_ones(batch_size, width)], 1)
-        here = read[:, start : start + length] & call.expanded.is_present.to(read.device)[:, None]
+        here = read[:, start : start + length]
+        if self.encoders.config.knowledge_in == "passages":
+            here = here & call.expanded.is_present.to(read.device)[:, None]
         call.deltas = {
             layer: _only_at(here.to(device), delta, embeddings.shape[1])
             for layer, delta in deltas.items()
@@ -214,9 +225,8 @@ class Injection:
                 f"cannot inject beside a cache of type {type(cache).__name__}; "
                 "use transformers' dynamic or static cache."
             )
-        own = (EncoderDynamicLayer, EncoderStaticLayer)
-        count = sum(isinstance(layer, own) for layer in cache.layers)
-        if count == 0:
+        own = [n for n, layer in enumerate(cache.layers) if _owner(layer) == self._name]
+        if not own:
             if start:
                 raise RuntimeError(
                     "this cache was filled without knowledge; injecting now would leave the "
@@ -226,15 +236,22 @@ class Injection:
                 cache.layers.append(DynamicLayer())
             size = _capacity(cache)
             for _ in range(self.encoders.config.num_hidden_layers):
-                cache.layers.append(
-                    EncoderStaticLayer(size) if size else EncoderDynamicLayer()  # type: ignore[no-untyped-call]
-                )
-        elif is_reading and (read := int(cache.get_seq_length(len(cache.layers) - 1))) != start:
+                layer = EncoderStaticLayer(size) if size else EncoderDynamicLayer()  # type: ignore[no-untyped-call]
+                layer.owner = self._name
+                own.append(len(cache.layers))
+                cache.layers.append(layer)
+        elif is_reading and (read := int(cache.get_seq_length(own[-1]))) != start:
             raise RuntimeError(
                 f"the encoders have read {read} tokens of this "
                 f"cache and the base model {start}; start again with an empty cache."
             )
-        return depth
+        return own[0]
+
+
+def _owner(layer: Any) -> str:
+    """Whose a cache layer is: an injection's, or ``""`` for the base model's."""
+    own = isinstance(layer, EncoderDynamicLayer | EncoderStaticLayer)
+    return layer.owner if own else ""
 
 
 def _capacity(cache: Any) -> int:

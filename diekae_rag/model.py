@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, overload
 
@@ -29,6 +30,8 @@ from diekae_rag.choosing import choose
 from diekae_rag.completing import Completions
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edits import Edits
+from diekae_rag.editing.in_weights import InWeights
+from diekae_rag.editing.written import WrittenEdits
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
@@ -78,6 +81,11 @@ class DiekaeModel:
     def __init__(
         self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoders: Encoders
     ) -> None:
+        if encoders.config.knowledge_in != "passages":
+            raise ValueError(
+                "these encoders hold edits in their weights and read no passages; pass the ones "
+                "that they were made beside, and open the edits' folder with model.edits.open()."
+            )
         self.base, self.tokenizer = base, tokenizer
         nn.Module.eval(encoders)
         self.encoders = encoders
@@ -86,10 +94,12 @@ class DiekaeModel:
         self.states: KeptStates | None = None
         self.calibration: Calibration | None = None
         self.edits = Edits()
+        self.in_weights = InWeights(base)
         self.reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.
         weakref.finalize(self, self.injection.detach).atexit = False
+        weakref.finalize(self, self.in_weights.detach).atexit = False
 
     @classmethod
     def from_pretrained(
@@ -168,6 +178,7 @@ class DiekaeModel:
         """
         with self._lock:
             self.injection.detach()
+            self.in_weights.detach()
 
     @property
     def device(self) -> torch.device:
@@ -425,6 +436,46 @@ class DiekaeModel:
         self.calibration = measured
         return measured
 
+    def write_edits(self, *, show_progress: bool = False, **options: Any) -> WrittenEdits:
+        """Trains the edits that are in force into the weights of encoders of their own.
+
+        That is the paper's way to edit: these encoders read the prompt alone, every prompt, and
+        what is in their weights needs no passage. It takes minutes, and unedited facts near the
+        edited ones may suffer, which they never do where edits are read as passages; neither the
+        base model's weights nor the other encoders' change. Edits that come later are read as
+        passages beside them; when one of those that were written is removed, contradicted or rolled
+        back, all are, until they are written anew. ``edits.unwrite()`` takes the weights away.
+
+        Where the edits are in a folder, so are the weights; a run that is stopped goes on there.
+
+        Args:
+            show_progress: Draw a progress bar on stderr.
+            **options: Those of ``editing.writing.train_on_edits``: ``num_steps``,
+                ``learning_rate``, ``edits_per_step``, ``keep`` (texts of which nothing is to
+                change), ``examples`` (how such facts are worded otherwise), ``seed``,
+                ``checkpoint_every``, ``accelerator``.
+
+        Raises:
+            ValueError: There are no edits, or a number makes no sense.
+            ImportError: accelerate is not installed.
+        """
+        from diekae_rag.editing.writing import train_on_edits
+
+        began, edits, folder = time.monotonic(), self.edits.in_force(), self.edits.folder
+        encoders = train_on_edits(
+            self.base,
+            self.encoders,
+            self.tokenizer,
+            edits,
+            folder,
+            show_progress=show_progress,
+            **options,
+        )
+        seconds = time.monotonic() - began
+        written = WrittenEdits(encoders, tuple(edits), self.in_weights.base_fingerprint, seconds)
+        self.edits.keep_written(written)
+        return written
+
     @property
     def fingerprint(self) -> str:
         """Tells these encoders, and the embeddings they read with, from all others."""
@@ -487,6 +538,8 @@ class DiekaeModel:
     ) -> Iterator[list[int]]:
         """Holds the model, and injects what each row's encoders read, until the block ends.
 
+        Edits that are in weights are injected whatever the mode.
+
         Args:
             requests: A row each.
             prompt_mask: ``[B, L]`` bool, which of the padded prompts' tokens the encoders read.
@@ -495,14 +548,15 @@ class DiekaeModel:
         Yields:
             For each row, how many of its knowledge tokens were not read again.
         """
-        with self._lock:
+        with self._lock, ExitStack() as stack:
+            stack.enter_context(self.in_weights.call(self.edits, prompt_mask.to(self.device)))
             if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
                 yield [0] * len(requests)
                 return
             room = prompt_mask.shape[1] + _ROOM
             knowledge, reused = read_knowledge(self.reader, self.states, requests, room)
-            with self.injection.call(knowledge, prompt_mask.to(self.device)):
-                yield reused
+            stack.enter_context(self.injection.call(knowledge, prompt_mask.to(self.device)))
+            yield reused
 
     def _check(self, mode: ModeChoice, settings: GenerationOptions | None = None) -> None:
         if mode not in MODE_CHOICES:

@@ -106,6 +106,9 @@ def ask(
     edits: Annotated[
         Path | None, typer.Option(help="A folder of edits (diekae edit), which hold too.")
     ] = None,
+    edits_embedder: Annotated[
+        str, typer.Option(help="What compares the question with the edits.")
+    ] = "minilm",
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +128,7 @@ def ask(
     loaded = DiekaeModel.from_pretrained(model)
     _use_states(loaded, index)
     if edits is not None:
-        loaded.edits.open(edits, create=False)
+        loaded.edits.open(edits, embedder=edits_embedder, create=False)
     passages: list[Passage] = []
     if mode is not ModeName.none:
         opened.embedder.embed([question])  # loads it: the times told are those of a warm search

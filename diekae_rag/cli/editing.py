@@ -74,6 +74,8 @@ def list_edits(
     for edit in found:
         show(_line(edit))
     note("edits", f"{len(found)} in version {edits.version if version is None else version}", "dim")
+    if in_weights := edits.written_now()[1]:
+        note("edits", f"in weights: {len(in_weights)}", "dim")
 
 
 @edit_app.command()
@@ -169,6 +171,49 @@ def ask(
         note("edit", _line(edit), "dim")
     if not answer.edits:
         note("edits", "none is meant; the model answered as without them.", "dim")
+
+
+@edit_app.command()
+@reports_mistakes
+def write(
+    folder: Folder,
+    model: ModelName = "demo",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of training; by default as many as the edits take.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="A file of texts, one a line, that are to stay as they are.")
+    ] = None,
+    embedder: Embedder = "minilm",
+    as_json: AsJson = False,
+) -> None:
+    """Train the edits into weights beside the model's; goes on where it was stopped."""
+    quiet_libraries()
+    from diekae_rag.model import DiekaeModel
+
+    kept = keep.read_text(encoding="utf-8").splitlines() if keep else []
+    loaded = DiekaeModel.from_pretrained(model)
+    loaded.edits.open(folder, embedder=embedder, create=False)
+    written = loaded.write_edits(
+        num_steps=steps, keep=[text for text in kept if text.strip()], show_progress=not as_json
+    )
+    if as_json:
+        show_json({"edits": len(written.edits), "seconds": written.seconds})
+        return
+    show(f"in weights: {len(written.edits)}, after {written.seconds:.0f} seconds")
+    note("edits", "all are read as passages again once one of them goes, or after unwrite.", "dim")
+
+
+@edit_app.command()
+@reports_mistakes
+def unwrite(folder: Folder, embedder: Embedder = "minilm", as_json: AsJson = False) -> None:
+    """Delete the weights that edits were trained into: they are read as passages again."""
+    edits = _open(folder, embedder)
+    edits.unwrite()
+    if as_json:
+        show_json(_report(edits, edits.list()))
+    else:
+        show(f"read as passages: {len(edits)}")
 
 
 def _open(folder: Path, embedder: str, *, create: bool = False) -> Edits:

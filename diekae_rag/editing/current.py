@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.embedding import EditEmbedder
+from diekae_rag.editing.errors import EditsError
 from diekae_rag.editing.matching import Match, Matcher
 from diekae_rag.editing.store import EditStore
 from diekae_rag.editing.vectors import TextVectors
@@ -106,6 +107,11 @@ class CurrentEdits:
             newest[edit.key] = number
         return replaced
 
+    def counting(self, edit: Edit) -> Edit | None:
+        """The edit that counts, of those about the same as this one."""
+        number = self._matcher.in_force(edit)
+        return None if number is None else self.edits[number]
+
     def in_force(self) -> list[Edit]:
         """The edits that no newer one contradicts."""
         return [
@@ -113,7 +119,13 @@ class CurrentEdits:
         ]
 
     def make_vectors(self, edits: Iterable[Edit], *, show_progress: bool = False) -> None:
-        """Embeds what edits say and was not embedded yet."""
+        """Embeds what edits say and was not embedded yet.
+
+        Raises:
+            EditsError: The folder is gone.
+        """
+        if self.folder is not None and not self.folder.is_dir():
+            raise EditsError(f"{self.folder} is gone; open the edits anew, or save them elsewhere.")
         missing = self.vectors.missing(edit.relation for edit in edits)
         with progress_bars(show_progress) as bars:
             task = bars.add_task("Reading edits", total=len(missing))

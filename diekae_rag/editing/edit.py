@@ -72,6 +72,18 @@ class Edit:
         about = {"edit": self.id, "subject": self.subject, "old": self.old, "new": self.new}
         return Passage(f"{self.prompt} {self.new}{end}", f"edit-{self.id}", metadata=about)
 
+    def about(self, subject: str) -> str:
+        """The prompt with another subject.
+
+        Example:
+            >>> Edit("Drola Brenk", "{} was born in", "Oltun", "Kolwick").about("Ilma Bresk")
+            'Ilma Bresk was born in'
+        """
+        text, words = read_words(self.prompt)
+        for first, end in reversed(self._places):
+            text = text[: words[first].start] + subject + text[words[end - 1].end :]
+        return text
+
     @cached_property
     def relation(self) -> str:
         """What is said of the subject: the prompt with a placeholder in its place."""

@@ -20,6 +20,7 @@ from diekae_rag.editing.folder import open_store, save_edits
 from diekae_rag.editing.lines import read_edits, write_edits
 from diekae_rag.editing.matching import Match
 from diekae_rag.editing.store import Change, EditStore
+from diekae_rag.editing.written import CurrentWritten, WrittenEdits
 from diekae_rag.index.embedder import MINILM, Embedder
 
 __all__ = ["Edits"]
@@ -53,6 +54,7 @@ class Edits:
     def __init__(self, embedder: Embedder | str | Path = MINILM) -> None:
         self._lock = threading.RLock()
         self._now = CurrentEdits(EditStore(), EditEmbedder(embedder))
+        self._written = CurrentWritten(None)
 
     @contextmanager
     def _current(self) -> Iterator[CurrentEdits]:
@@ -97,8 +99,14 @@ class Edits:
             if not now.edits:
                 return ""
             said = sorted([e.subject, e.prompt, e.new] for e in now.in_force())
+            written = self._written.get() if self._written.ids(now) else None
             content = json.dumps(
-                [now.embedder.settings()["projection"], now.embedder.threshold, said]
+                [
+                    now.embedder.settings()["projection"],
+                    now.embedder.threshold,
+                    said,
+                    written.fingerprint if written else "",
+                ]
             )
             return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -127,6 +135,11 @@ class Edits:
             numbers = now.store.present(_check_version(version, now.version))
             edits = now.store.edits(numbers)
             return [edits[number] for number in numbers]
+
+    def in_force(self) -> builtins.list[Edit]:
+        """The edits that count: those that no newer one contradicts, the first added first."""
+        with self._current() as now:
+            return sorted(now.in_force(), key=lambda edit: int(edit.id))
 
     def history(self) -> builtins.list[Change]:
         """Every change with its version, the first one first."""
@@ -227,6 +240,26 @@ class Edits:
         with self._changing() as now:
             now.store.rollback(_check_version(to, now.version))
 
+    def written_now(self) -> tuple[WrittenEdits | None, frozenset[str]]:
+        """What ``DiekaeModel.write_edits`` left, and the ids of the edits that it answers.
+
+        It answers all that were written or, as soon as one of them is not in force any more
+        (removed, rolled back, contradicted), none: then they are read as passages. Once they all
+        are in force again, so is it.
+        """
+        with self._current() as now:
+            return self._written.get(), self._written.ids(now)
+
+    def keep_written(self, written: WrittenEdits) -> None:
+        """Has edits answered from weights; on disk, where the edits are in a folder."""
+        with self._lock:
+            self._written.set(written)
+
+    def unwrite(self) -> None:
+        """Forgets the weights that edits were written into: all are read as passages again."""
+        with self._lock:
+            self._written.set(None)
+
     def calibrate(
         self, examples: Iterable[Mapping[str, Any]], *, false_share: float = 0.03
     ) -> EditCalibration:
@@ -287,6 +320,7 @@ class Edits:
             store = open_store(Path(folder), must_exist=not create)
             self._now = CurrentEdits(store, EditEmbedder(given), reembed=reembed)
             self._now.refresh()
+            self._written = CurrentWritten(self._now.folder)
 
     def load(
         self,
@@ -308,6 +342,8 @@ class Edits:
         with self._lock, loaded._current() as theirs:
             self._now = theirs.in_memory()
             self._now.refresh()
+            self._written = CurrentWritten(None)
+            self._written.set(loaded._written.get())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the edits with all their versions to a folder, in place of those saved there.
@@ -319,7 +355,7 @@ class Edits:
             EditsError: The folder holds something else than edits.
         """
         with self._current() as now:
-            save_edits(now, Path(folder))
+            save_edits(now, self._written.get(), Path(folder))
 
     def check_none_is_lost(self) -> None:
         """For whoever pickles a model by its name, so that it comes back without edits.

@@ -1,6 +1,7 @@
 """A folder of edits: ``edits.sqlite`` with every change, and vectors in safetensors.
 
-Vectors can be made anew from the edits, so that only the first file must not be lost.
+Vectors can be made anew from the edits, and so can ``written``, the weights that edits were trained
+into: only the first file must not be lost.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from diekae_rag.files import new_folder, set_aside, taking_turns
 
 if TYPE_CHECKING:
     from diekae_rag.editing.current import CurrentEdits
+    from diekae_rag.editing.written import WrittenEdits
 
 __all__ = ["open_store", "save_edits"]
 
-_OURS = (EDITS_FILE, "vectors-")  # how names begin
+_OURS = (EDITS_FILE, "vectors-", "writ")  # how names begin
 
 
 def open_store(folder: Path, *, must_exist: bool = False) -> EditStore:
@@ -42,7 +44,7 @@ def open_store(folder: Path, *, must_exist: bool = False) -> EditStore:
     return EditStore(path)
 
 
-def save_edits(edits: CurrentEdits, folder: Path) -> None:
+def save_edits(edits: CurrentEdits, written: WrittenEdits | None, folder: Path) -> None:
     """Writes edits to a folder, in place of those that were there.
 
     Whoever writes there takes turns with this.
@@ -63,6 +65,8 @@ def save_edits(edits: CurrentEdits, folder: Path) -> None:
         with new_folder(folder) as fresh:
             edits.store.copy_to(fresh / EDITS_FILE)
             edits.vectors.save_to(fresh)
+            if written is not None:
+                written.save(fresh)
 
 
 def _check_free(folder: Path) -> None:

@@ -115,9 +115,9 @@ class EditStore:
             raise sqlite3.DatabaseError("its tables are not those of edits")
         if (verdict := self._one("PRAGMA quick_check(1)")) != "ok":
             raise sqlite3.DatabaseError(verdict)
-        known = {id for (id,) in self._connection.execute("SELECT id FROM edits")}
+        known = {id for (id,) in self._rows("SELECT id FROM edits")}
         last = self.version
-        for edit, since, until in self._connection.execute("SELECT * FROM presence"):
+        for edit, since, until in self._rows("SELECT * FROM presence"):
             if edit not in known or not 0 < since <= last or not (until or last) <= last:
                 raise sqlite3.DatabaseError(f"edit {edit} is there when it cannot be")
 
@@ -142,7 +142,7 @@ class EditStore:
         """The edits of a version, by number; of the last one where none is named."""
         at = self.version if version is None else version
         query = f"SELECT edit FROM presence WHERE {_PRESENT} ORDER BY edit"
-        return [edit for (edit,) in self._connection.execute(query, {"v": at})]
+        return [edit for (edit,) in self._rows(query, {"v": at})]
 
     def edits(self, numbers: Collection[int]) -> dict[int, Edit]:
         """Edits by their numbers.
@@ -154,9 +154,7 @@ class EditStore:
         is_many = len(numbers) > 100
         query = f"SELECT * FROM edits {'' if is_many else 'WHERE id = ?'}"
         for arguments in [()] if is_many else [(number,) for number in numbers]:
-            for number, subject, prompt, old, new, replaces in self._connection.execute(
-                query, arguments
-            ):
+            for number, subject, prompt, old, new, replaces in self._rows(query, arguments):
                 replaced = None if replaces is None else str(replaces)
                 try:
                     found[number] = Edit(subject, prompt, old, new, str(number), replaced)
@@ -168,11 +166,11 @@ class EditStore:
     def history(self) -> list[Change]:
         """Every change, the first one first."""
         query = "SELECT version, at, what FROM changes ORDER BY version"
-        return [Change(*row) for row in self._connection.execute(query)]
+        return [Change(*row) for row in self._rows(query)]
 
     def settings(self) -> dict[str, str]:
         """What is said of all edits."""
-        return dict(self._connection.execute("SELECT name, value FROM settings"))
+        return dict(self._rows("SELECT name, value FROM settings"))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -289,7 +287,22 @@ class EditStore:
             self._open()
 
     def _one(self, query: str) -> Any:
-        return self._connection.execute(query).fetchone()[0]
+        return self._rows(query)[0][0]
+
+    def _rows(
+        self, query: str, arguments: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[Any]:
+        """What a query finds.
+
+        Raises:
+            EditsError: The file cannot be read.
+        """
+        try:
+            return self._connection.execute(query, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            raise EditsError(f"{self.path} cannot be read ({error}).") from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
 
 
 def _counted(count: int) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from diekae_rag.config import DiekaeConfig
 from diekae_rag.states.tensors import PassageStates
 
 __all__ = ["Knowledge", "KnowledgeApart", "gather_knowledge"]
@@ -36,6 +37,17 @@ class Knowledge:
     values: Tensor
     mask: Tensor
     starts: Tensor
+
+    @classmethod
+    def empty(cls, num_rows: int, config: DiekaeConfig, device: torch.device) -> Knowledge:
+        """Nothing to attend to, for encoders that read the prompt alone, from position 0."""
+        head_dim = config.hidden_size // config.num_attention_heads
+        heads = config.num_bodies * config.num_attention_heads
+        keys, values = torch.zeros(
+            2, config.num_hidden_layers, num_rows, heads, 0, head_dim, device=device
+        )
+        mask = torch.zeros(num_rows, 0, dtype=torch.bool, device=device)
+        return cls(keys, values, mask, torch.zeros(num_rows, dtype=torch.long, device=device))
 
     @property
     def is_present(self) -> Tensor:

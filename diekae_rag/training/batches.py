@@ -90,6 +90,12 @@ class PackedBatch:
         """Real tokens."""
         return int((self.roles != 0).sum())
 
+    def last(self, count: int) -> Self:
+        """The last rows alone, ``[count, T]``."""
+        first = len(self.input_ids) - count
+        tensors = (self.input_ids, self.position_ids, self.attention_mask, self.roles)
+        return type(self)(*(tensor[first:] for tensor in tensors))
+
     def to(self, device: torch.device) -> Self:
         """The same on another device."""
         tensors = (self.input_ids, self.position_ids, self.attention_mask, self.roles)

@@ -35,11 +35,14 @@ class Batch:
         stuffed: The passages before the questions; only distillation reads it.
         targets: What distillation would find with the base model, where it was kept on disk; see
             ``dump_targets``.
+        num_kept: How many rows, the last ones, are about what is not to change; only the writing of
+            edits reads it.
     """
 
     injected: InjectedBatch
     stuffed: PackedBatch | None = None
     targets: Mapping[str, Tensor] | None = None
+    num_kept: int = 0
 
     @property
     def num_tokens(self) -> int:
@@ -63,7 +66,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         targets = self.targets and {k: v.to(device) for k, v in self.targets.items()}
-        return Batch(self.injected.to(device), self.stuffed and self.stuffed.to(device), targets)
+        stuffed = self.stuffed and self.stuffed.to(device)
+        return Batch(self.injected.to(device), stuffed, targets, self.num_kept)
 
 
 class Objective(nn.Module, ABC):
@@ -134,7 +138,8 @@ class Objective(nn.Module, ABC):
         here = roles != 0
         if self.encoders.config.positions == "prompt":
             here &= roles != ANSWER
-        here &= (batch.rows >= 0).any(1)[:, None]
+        if self.encoders.config.knowledge_in == "passages":
+            here &= (batch.rows >= 0).any(1)[:, None]
         deltas = self.deltas(batch)
         return {layer: torch.where(here[..., None], d, 0.0) for layer, d in deltas.items()}
 

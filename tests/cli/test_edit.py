@@ -101,3 +101,24 @@ def test_edits_hold_for_questions_to_an_index(folder, run, only_json, index_fold
         "edit-1",
         *[p["id"] for p in plain["passages"]],
     ]
+
+
+def test_edits_are_written_into_weights_and_out_of_them(
+    folder, run, only_json, model_folder, tmp_path
+):
+    texts = tmp_path / "keep.txt"
+    texts.write_text("Bob lives in\n\n")
+    ask = ("edit", "ask", folder, "Ada lives in", "--model", model_folder, "--json")
+    write = ("edit", "write", folder, "--model", model_folder, "--steps", 2, "--keep", texts)
+    read = only_json(run(*ask))
+
+    assert only_json(run(*write, "--json"))["edits"] == 1
+    assert "in weights: 1" in run("edit", "list", folder).stderr
+    written = only_json(run(*ask))
+    assert written["edits"] == read["edits"]
+    assert written["usage"]["knowledge_tokens"] == 0 < read["usage"]["knowledge_tokens"]
+
+    assert "read as passages: 1" in run("edit", "unwrite", folder).stdout
+    again = only_json(run(*ask))
+    assert again["answer"] == read["answer"]
+    assert again["usage"]["knowledge_tokens"] == read["usage"]["knowledge_tokens"]

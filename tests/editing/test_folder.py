@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 
@@ -234,6 +235,28 @@ def test_a_damaged_database_is_refused(folder):
 
     with pytest.raises(EditsError, match="damaged"):
         opened(folder)
+
+
+def test_what_is_damaged_while_it_is_open_is_said_so(kept):
+    edits = opened(kept)
+    opened(kept).add("Ada", "{} makes", "bread", "paper")  # what was read before is read again
+    content = bytearray((kept / "edits.sqlite").read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    with (kept / "edits.sqlite").open("rb+") as file:  # the same file, not another one
+        file.write(content)
+
+    for call in (edits.history, lambda: edits.list(0), lambda: edits.remove("1")):
+        with pytest.raises(EditsError, match=r"damaged|cannot be"):
+            call()
+
+
+def test_in_a_folder_that_is_gone_nothing_can_be_added(kept):
+    edits = opened(kept)
+    shutil.rmtree(kept)
+
+    with pytest.raises(EditsError, match="is gone"):
+        edits.add("Ada", "{} makes", "bread", "paper")
+    assert len(edits) == 3
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, edits):

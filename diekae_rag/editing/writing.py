@@ -1,0 +1,148 @@
+"""Edits trained into weights: those of encoders of their own, never the base model's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from diekae_rag.config import DiekaeConfig
+from diekae_rag.editing.edit import Edit
+from diekae_rag.editing.questions import EditQuestions
+from diekae_rag.editing.wordings import Wordings
+from diekae_rag.encoders import Encoders
+from diekae_rag.injection import Injection
+from diekae_rag.prompting import decode
+from diekae_rag.training.base import BaseParts
+from diekae_rag.training.editing import Editing, pack_edits
+from diekae_rag.training.loop import default_accelerator, train
+from diekae_rag.training.objectives import Batch
+from diekae_rag.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["WRITING", "train_on_edits"]
+
+WRITING = "writing-"
+"""How the name of the folder begins that holds what was trained so far."""
+
+
+def train_on_edits(
+    base: PreTrainedModel,
+    encoders: Encoders,
+    tokenizer: PreTrainedTokenizerBase,
+    edits: Sequence[Edit],
+    folder: Path | None = None,
+    *,
+    num_steps: int | None = None,
+    learning_rate: float = 3e-3,
+    edits_per_step: int = 64,
+    keep: Sequence[str] = (),
+    examples: Iterable[Mapping[str, Any]] = (),
+    seed: int = 0,
+    checkpoint_every: int = 100,
+    accelerator: Accelerator | None = None,
+    show_progress: bool = False,
+) -> Encoders:
+    """Trains encoders that read the prompt alone, and answer it as edited (the paper's way).
+
+    They begin as the given ones, with up-projections of zero. Stage 2's loss writes the edits;
+    beside it stands what is not to change. The base model is not changed.
+
+    Args:
+        base: The frozen base model.
+        encoders: What they are shaped like, and begin as.
+        tokenizer: The base model's.
+        edits: What is written, no two of them about the same.
+        folder: Where a run that is stopped is kept, to go on there; it is gone at the end.
+        num_steps: Steps; as many as make sense for so many edits when not given.
+        learning_rate: Peak rate.
+        edits_per_step: Edits asked about in a step, and as many questions beside them.
+        keep: Texts, prompts perhaps, of which nothing is to change.
+        examples: How relations like theirs are worded otherwise, as ``Edits.calibrate`` takes them:
+            every other question is then asked so.
+        seed: Of chance.
+        checkpoint_every: Steps between checkpoints.
+        accelerator: Devices and precision; a plain one when not given.
+        show_progress: Draw a progress bar on stderr.
+
+    Returns:
+        The encoders, with ``knowledge_in="weights"``.
+
+    Raises:
+        ValueError: There are no edits, or a number makes no sense.
+        ImportError: accelerate is not installed.
+    """
+
+    def any_word(rng: random.Random) -> str:
+        return decode(tokenizer, [rng.randrange(len(tokenizer))]).strip()
+
+    examples = list(examples)
+    questions = EditQuestions(edits, edits_per_step, keep, Wordings(examples), any_word, seed)
+    count = questions.num_edits
+    num_steps = num_steps or 150 + round(24 * len(questions.edits) / count)
+    schedule = Schedule(num_steps, learning_rate, 10, decay_share=0.5, optimizer="muon")
+    own = _begin(encoders)
+
+    def draw(number: int) -> Batch:
+        return pack_edits(*questions.draw(number), tokenizer, own.config)
+
+    said = [[edit.subject, edit.prompt, edit.old, edit.new] for edit in edits]
+    run = [said, count, list(keep), examples, seed, num_steps, learning_rate, own.config.to_dict()]
+    digest = hashlib.sha256(json.dumps(run, default=str).encode()).hexdigest()[:16]
+    were_trained = [p.requires_grad for p in base.parameters()]
+    with ExitStack() as stack:
+        if folder is None:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            place = folder / f"{WRITING}{digest}"
+        injection = Injection(base, own)
+        stack.callback(injection.detach)
+        stack.callback(_restore, base, were_trained)
+        train(
+            "writing edits",
+            Editing(BaseParts(base), own, injection),
+            draw,
+            schedule,
+            place,
+            accelerator=accelerator or _own_accelerator(base),
+            checkpoint_every=checkpoint_every,
+            show_progress=show_progress,
+        )
+    if folder is not None:
+        for done in folder.glob(f"{WRITING}*"):
+            shutil.rmtree(done, ignore_errors=True)
+    nn.Module.eval(own)
+    return own
+
+
+def _begin(encoders: Encoders) -> Encoders:
+    """A copy that reads the prompt alone and adds nothing yet."""
+    settings: dict[str, Any] = encoders.config.to_dict()
+    settings = {name: settings[name] for name in DiekaeConfig.__annotations__ if name in settings}
+    config = DiekaeConfig(**{**settings, "knowledge_in": "weights", "passage_attention": "joint"})
+    own = Encoders(config)
+    own.load_state_dict(encoders.state_dict())
+    for up in own.up.values():
+        nn.init.zeros_(up.get_parameter("weight"))
+    nn.Module.to(own, encoders.device)
+    return own
+
+
+def _own_accelerator(base: PreTrainedModel) -> Accelerator:
+    return default_accelerator(cpu=base.device.type == "cpu")
+
+
+def _restore(base: PreTrainedModel, were_trained: Sequence[bool]) -> None:
+    for parameter, is_trained in zip(base.parameters(), were_trained, strict=True):
+        parameter.requires_grad_(is_trained)
