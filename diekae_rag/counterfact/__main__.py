@@ -89,7 +89,7 @@ def table(
     asked: Annotated[int, typer.Option(min=1, help="Most edits asked about in a cell.")] = 1000,
     unrelated: Annotated[int, typer.Option(min=1, help="Unrelated prompts.")] = 200,
     writing_steps: Annotated[
-        int, typer.Option(min=1, help="Of way 1, for each set of edits.")
+        int, typer.Option(min=1, help="Of way 1, for a set, at most.")
     ] = STEPS["in_weights"],
     tuning_steps: Annotated[
         int, typer.Option(min=1, help="Of fine-tuning and LoRA, at most.")

@@ -31,7 +31,7 @@ from diekae_rag.training.schedule import Schedule
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["WRITING", "train_on_edits"]
+__all__ = ["WRITING", "train_on_edits", "usual_steps"]
 
 WRITING = "writing-"
 """How the name of the folder begins that holds what was trained so far."""
@@ -90,7 +90,7 @@ def train_on_edits(
     examples = list(examples)
     questions = EditQuestions(edits, edits_per_step, keep, Wordings(examples), any_word, seed)
     count = questions.num_edits
-    num_steps = num_steps or 150 + round(24 * len(questions.edits) / count)
+    num_steps = num_steps or usual_steps(len(questions.edits), count)
     schedule = Schedule(num_steps, learning_rate, 10, decay_share=0.5, optimizer="muon")
     own = _begin(encoders)
 
@@ -124,6 +124,16 @@ def train_on_edits(
             shutil.rmtree(done, ignore_errors=True)
     nn.Module.eval(own)
     return own
+
+
+def usual_steps(num_edits: int, edits_per_step: int = 64) -> int:
+    """As many steps as make sense for so many edits.
+
+    Example:
+        >>> usual_steps(1), usual_steps(10_000)
+        (150, 3900)
+    """
+    return 150 + round(24 * num_edits / edits_per_step)
 
 
 def _begin(encoders: Encoders) -> Encoders:

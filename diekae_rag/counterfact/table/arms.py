@@ -21,6 +21,7 @@ from diekae_rag.counterfact.facts import fact_text
 from diekae_rag.counterfact.table.asking import Edited
 from diekae_rag.data.sets import Edit
 from diekae_rag.editing import Edits
+from diekae_rag.editing.writing import usual_steps
 from diekae_rag.index.embedder import Embedder
 from diekae_rag.model import DiekaeModel
 
@@ -122,25 +123,27 @@ class AsKnowledge:
         return edits
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class InWeights:
-    """Way 1: encoders are trained until they hold the edits in their weights.
+    """Way 1: encoders that read the prompt alone are trained to hold the edits in their weights.
+
+    They learn other wordings from the examples that matching is calibrated on.
 
     Args:
         scoped: Adds the edits, and takes them back.
-        num_steps: Of training, for each set.
+        most_steps: Most training steps; as many as usual for sets that take fewer.
         most_sets: As for every arm.
     """
 
     scoped: AsKnowledge
-    num_steps: int = 300
+    most_steps: int = 600
     most_sets: int = 5
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
         """The model with the edits written into encoders of their own."""
         with self.scoped.edited(edits) as added:
-            model: Any = added.model
+            steps = min(self.most_steps, usual_steps(len(edits)))
             began = time.perf_counter()
-            model.write_edits(num_steps=self.num_steps, show_progress=False)
+            added.model.write_edits(num_steps=steps, examples=self.scoped.examples)
             yield Edited(added.model, added.seconds + time.perf_counter() - began)

@@ -24,8 +24,8 @@ CONDITIONS = ("added", "half_removed", "loaded", "rolled_back", "calls")
 """What is measured: after adding; after removing every second edit; after saving and loading; after
 going back to the beginning; what calls cost."""
 
-STEPS = {"in_weights": 300, "full": 300, "lora": 300}
-"""Training steps of the arms that train, where nothing else is asked for."""
+STEPS = {"in_weights": 600, "full": 300, "lora": 300}
+"""Most training steps of the arms that train, where nothing else is asked for."""
 
 _ONE_COUNT = ("unedited", "in_context", "as_knowledge_default")
 _TOGETHER = 1000
@@ -43,7 +43,7 @@ class CellOfEdits:
             some of them are no held-out ones.
         num_unrelated: Unrelated prompts, whose logits are compared.
         seed: Of what is drawn.
-        steps: Training steps of an arm that trains: for fine-tuning and LoRA, the most.
+        steps: Most training steps of an arm that trains.
         shape: Whose calls are timed, of ``diekae_rag.bench`` and with random weights; the reader's
             where none is named.
         model: Tells encoders and their embeddings from others.
@@ -93,7 +93,7 @@ def table_cells(
     Args:
         arms: Which ones.
         counts: Numbers of edits.
-        steps: Training steps of the arms that train.
+        steps: Most training steps of the arms that train.
         shapes: Further models whose calls are timed.
         **common: What is alike for all cells.
 
