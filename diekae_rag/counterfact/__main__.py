@@ -145,7 +145,11 @@ def matching(
     """Prints for how many prompts an edit speaks that should, and that should not."""
     sets = draw_sets(read_facts(data), num_unrelated=unrelated, seed=seed)
     report = measure_matching(
-        sets, SentenceTransformerEmbedder(), count or (1000, 10_000), num_asked=asked
+        sets,
+        SentenceTransformerEmbedder(),
+        count or (1000, 10_000),
+        num_asked=asked,
+        on_step=lambda step: typer.echo(step, err=True),
     )
     _show(matching_table(report))
     if out is not None:

@@ -39,6 +39,7 @@ __all__ = ["FORCED_TOKENS", "Measurer"]
 
 FORCED_TOKENS = 32
 _FORCED_TEXTS = 50
+_MOST_TRAINED = 300  # edits of several sets, where each set takes a training of its own
 
 
 class Measurer:
@@ -110,7 +111,8 @@ class Measurer:
     def _added(self, cell: CellOfEdits, tell: Callable[[str], object]) -> dict[str, Any]:
         arm = self.arm(cell.arm, cell.steps)
         unedited = self._unedited_logits  # before anything is edited
-        of_sets = self.sets.of(cell.count, min(arm.most_sets, cell.num_asked // cell.count))
+        most = min(cell.num_asked, _MOST_TRAINED) if cell.steps else cell.num_asked
+        of_sets = self.sets.of(cell.count, min(arm.most_sets, most // cell.count))
         seconds: list[float] = []
         same: list[bool] = []
         texts: list[list[int]] = []

@@ -53,7 +53,7 @@ class Tuned:
     is_lora: bool = False
     learning_rate: float = 5e-4
     most_steps: int = 300
-    most_sets: int = 5
+    most_sets: int = 10
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
