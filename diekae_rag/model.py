@@ -30,8 +30,8 @@ from diekae_rag.choosing import choose
 from diekae_rag.completing import Completions
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edits import Edits
-from diekae_rag.editing.in_weights import InWeights
 from diekae_rag.editing.written import WrittenEdits
+from diekae_rag.editing.written_injection import WrittenInjection
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
@@ -94,7 +94,7 @@ class DiekaeModel:
         self.states: KeptStates | None = None
         self.calibration: Calibration | None = None
         self.edits = Edits()
-        self.in_weights = InWeights(base)
+        self.in_weights = WrittenInjection(base)
         self.reader = PassageReader(base, encoders, tokenizer)
         self._lock = threading.RLock()
         # The hooks hold the encoders: with the model gone, they would stay as long as the base.

@@ -19,10 +19,10 @@ from diekae_rag.injection import Injection
 from diekae_rag.states.knowledge import Knowledge
 from diekae_rag.warning import warn
 
-__all__ = ["InWeights"]
+__all__ = ["WrittenInjection"]
 
 
-class InWeights:
+class WrittenInjection:
     """The hooks of the edits that were written last. The caller keeps calls apart.
 
     Args:
