@@ -48,7 +48,13 @@ def attribute(
         others = used[:number] + used[number + 1 :]
         rows.append(
             model.prepare(
-                request.prompt, others, mode, max_new_tokens, request.is_worded, warns=False
+                request.prompt,
+                others,
+                mode,
+                max_new_tokens,
+                request.is_worded,
+                warns=False,
+                num_edits=request.num_edits - (number < request.num_edits),
             )
         )
     with_all, *without = score_rows(model, rows, [tokens] * len(rows), mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from diekae_rag.answers import Mode, ModeChoice
@@ -43,7 +44,7 @@ def choose(
         if mode == "none":
             mode, passages = "inject", []
         passages = [*(edit.passage for edit in edits), *passages]
-    way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded)
+    way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded, len(edits))
     read = {passage.id for passage in request.passages[: len(edits)]}
     request.edits = [e for e in meant if e.id in in_weights or e.passage.id in read]
     return way, request
@@ -56,20 +57,22 @@ def _choose(
     mode: ModeChoice,
     max_new_tokens: int,
     is_worded: bool,
+    num_edits: int,
 ) -> tuple[Mode, Request]:
+    prepare = partial(model.prepare, prompt, passages, num_edits=num_edits)
     if mode != "auto":
-        return mode, model.prepare(prompt, passages, mode, max_new_tokens, is_worded)
+        return mode, prepare(mode, max_new_tokens, is_worded)
     assert model.calibration is not None
-    request = model.prepare(prompt, passages, "inject", max_new_tokens, is_worded, warns=False)
+    request = prepare("inject", max_new_tokens, is_worded, warns=False)
     is_kept = model.states is not None and model.states.knows(request)
     way, reason = model.calibration.choose(request.knowledge_tokens, is_kept=is_kept)
     chosen = request
     if way == "stuff":
-        chosen = model.prepare(prompt, passages, way, max_new_tokens, is_worded, warns=False)
+        chosen = prepare(way, max_new_tokens, is_worded, warns=False)
         if chosen.truncated_tokens > request.truncated_tokens:
             way, reason = "inject", f"{reason}; stuffed, they would not all fit"
             chosen = request
     if chosen.truncated_tokens:  # once more, to say so
-        chosen = model.prepare(prompt, passages, way, max_new_tokens, is_worded)
+        chosen = prepare(way, max_new_tokens, is_worded)
     chosen.mode_reason = reason
     return way, chosen

@@ -490,6 +490,7 @@ class DiekaeModel:
         is_worded: bool = False,
         *,
         warns: bool = True,
+        num_edits: int = 0,
     ) -> Request:
         """Words and tokenizes one prompt and its passages for this model; see ``requests``.
 
@@ -507,6 +508,7 @@ class DiekaeModel:
             max_new_tokens,
             is_worded,
             warns=warns,
+            num_edits=num_edits,
             tokens_of=self.states.tokens_of if self.states else lambda text: None,
         )
         largest = max(map(max, filter(None, [request.input_ids, *request.knowledge])), default=0)

@@ -40,6 +40,7 @@ class Request:
         dropped_passages: Passages left out.
         mode_reason: Why the passages go this way, where that was chosen.
         edits: Which edits are among the passages.
+        num_edits: How many passages, the first ones, are edits.
     """
 
     prompt: str
@@ -53,6 +54,7 @@ class Request:
     dropped_passages: int
     mode_reason: str = ""
     edits: list[Edit] = field(default_factory=list)
+    num_edits: int = 0
 
 
 def prepare(
@@ -66,6 +68,7 @@ def prepare(
     is_worded: bool = False,
     *,
     warns: bool = True,
+    num_edits: int = 0,
     tokens_of: Callable[[str], Sequence[int] | None] = lambda text: None,
 ) -> Request:
     """Words and tokenizes one prompt and its passages.
@@ -80,6 +83,7 @@ def prepare(
         max_new_tokens: Room to leave for the answer.
         is_worded: The prompt is read as it is, with the special tokens it has and no others.
         warns: Whether to warn where passages do not fit.
+        num_edits: How many of the passages, the first ones, are edits.
         tokens_of: What encoders read of a passage, where that is known.
 
     Raises:
@@ -141,6 +145,7 @@ def prepare(
         knowledge_tokens=read,
         truncated_tokens=max(0, cut),
         dropped_passages=dropped if mode != "none" else 0,
+        num_edits=min(num_edits, len(kept)) if mode != "none" else 0,
     )
 
 

@@ -93,6 +93,16 @@ def test_edits_are_read_before_passages_and_go_their_way(edited, mode):
     assert answer.edits == [edit]
 
 
+def test_beside_passages_an_edit_weighs_as_if_it_were_there_four_times(edited):
+    edit = edited.edits.list()[0].passage
+    beside, alone = logits(edited, MEANT[0], PASSAGES, "inject"), logits(edited, MEANT[0])
+    edited.edits.clear()
+
+    assert torch.equal(beside, logits(edited, MEANT[0], [*[edit] * 4, *PASSAGES], "inject"))
+    assert torch.equal(alone, logits(edited, MEANT[0], [edit], "inject"))
+    assert not torch.equal(beside, logits(edited, MEANT[0], [edit, *PASSAGES], "inject"))
+
+
 def test_with_mode_none_passages_stay_unread(edited):
     answer = edited.generate(MEANT[0], PASSAGES, "none", max_new_tokens=4)
 
@@ -165,3 +175,19 @@ def test_the_reader_that_ships_answers_the_edit_and_not_a_neighbour(demo, embedd
 
     demo.edits.rollback(0)
     assert demo.generate(question, mode="none").text == before
+
+
+def test_an_edit_outweighs_a_passage_that_says_otherwise(demo, embedder):
+    demo.edits = Edits(embedder)
+    places = ["Oltun", "Kolwick", "Turin", "Morvane", "Brask", "Vintel", "Sorrow Bay", "Pell"]
+    names = ["Drola Brenk", "Ilma Bresk", "Tarn Oslo", "Vera Quill"]
+    told = list(zip(names * 2, places, places[1:] + places[:1], strict=True))[:4]
+    for name, old, new in told:
+        demo.edits.add(name, "{} was born in", old, new)
+    answers = demo.generate(
+        [f"Where was {name} born?" for name, *_ in told],
+        [[f"{name} was born in {old}. {name} works as a clock maker."] for name, old, _ in told],
+    )
+
+    assert [answer.text for answer in answers] == [new for *_, new in told]
+    demo.edits.clear()
