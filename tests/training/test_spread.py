@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -188,9 +187,8 @@ def launch(tmp_path_factory):
                      "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
                      "--main_process_port", "0", __file__, str(folder), *optimizers]  # fmt: skip
         result = subprocess.run(
-            [sys.executable, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=False, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            [sys.executable, *arguments], check=False, capture_output=True, text=True, timeout=300
+        )
         assert result.returncode == 0, result.stderr[-5_000:]
         return left
 
