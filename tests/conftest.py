@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from diekae_rag import DiekaeConfig, DiekaeModel, Encoders
 from diekae_rag.demo.tokenizer import train_tokenizer
 
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of what tests start: the other core is another worker's
 
 WORDING = {
     "passage": "Imagine that {passage}[SEP]",

@@ -19,8 +19,7 @@ by_name = pytest.mark.parametrize("path", refresh.NOTEBOOKS, ids=lambda path: pa
 
 
 @by_name
-def test_a_notebook_prints_what_was_kept(path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the other core is another worker's
+def test_a_notebook_prints_what_was_kept(path):
     kept = nbformat.read(path, as_version=4)
 
     stale = refresh.differences(kept, refresh.run(path))

@@ -222,7 +222,7 @@ def command(plan, tmp_path, folder):
 
 
 def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
 
 
 def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(plan, tmp_path):

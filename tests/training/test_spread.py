@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate import DistributedType
+from accelerate import Accelerator, DistributedType
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -28,8 +28,11 @@ from diekae_rag.training.schedule import Schedule
 from diekae_rag.training.zero import check_deepspeed
 
 NUM_STEPS, STOPPED_AT = 6, 5
-FSDP = ["--use_fsdp", "--fsdp_version", "2"]
-DEEPSPEED = ["--use_deepspeed", "--zero_stage"]
+ENGINES = {  # with the optimizers that each is tried with
+    "fsdp": (["--use_fsdp", "--fsdp_version", "2"], ["adamw", "muon"]),
+    "zero-1": (["--use_deepspeed", "--zero_stage", "1"], ["adamw"]),
+    "zero-2": (["--use_deepspeed", "--zero_stage", "2"], ["adamw"]),
+}
 needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None,
     reason='deepspeed is not installed: pip install "diekae-rag[deepspeed]"',
@@ -120,9 +123,8 @@ def held(problem, accelerator):
     return sum(values["exp_avg"].numel() for values in states)
 
 
-def main(folder: Path, optimizer: str) -> None:
+def leave_results(folder: Path, optimizer: str, accelerator: Accelerator) -> None:
     """Leaves weights to compare, and what lay where."""
-    accelerator = default_accelerator(cpu=True)
     facts: dict = {"engine": str(accelerator.distributed_type)}
 
     def watched(number, problem):
@@ -173,31 +175,48 @@ class Launched:
         torch.testing.assert_close(weights, others, atol=atol, rtol=0)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param((FSDP, "adamw"), id="fsdp"),
-        pytest.param((FSDP, "muon"), id="fsdp-muon"),
-        pytest.param(([*DEEPSPEED, "1"], "adamw"), id="zero-1", marks=needs_deepspeed),
-        pytest.param(([*DEEPSPEED, "2"], "adamw"), id="zero-2", marks=needs_deepspeed),
-    ],
-)
-def launched(request, tmp_path_factory):
-    """Runs this file on two processes."""
-    (flags, optimizer), folder = request.param, tmp_path_factory.mktemp("spread")
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory):
+    """Runs this file on two processes, once for all optimizers of an engine."""
+
+    @cache
+    def launch(engine):
+        (flags, optimizers), folder = ENGINES[engine], tmp_path_factory.mktemp("spread")
+        left = {each: run_alone(folder / each, each) for each in optimizers}
+        arguments = ["-m", "accelerate.commands.launch", *flags, "--num_processes", "2",
+                     "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                     "--main_process_port", "0", __file__, str(folder), *optimizers]  # fmt: skip
+        result = subprocess.run(
+            [sys.executable, *arguments], check=False, capture_output=True, text=True, timeout=300
+        )
+        assert result.returncode == 0, result.stderr[-5_000:]
+        return left
+
+    return launch
+
+
+def run_alone(folder, optimizer):
+    """What one process leaves, for two to go on with and to be compared to."""
     accelerator = default_accelerator(cpu=True)
     run_and_stop(folder / "from_one", optimizer, accelerator)
     alone = weights_of(run(folder / "alone", optimizer, accelerator))
     accumulated = run(folder / "alone, accumulated", optimizer, accelerator, accumulated=2)
-    launch = ["-m", "accelerate.commands.launch", *flags, "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--main_process_port", "0", __file__, str(folder), optimizer]  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, *launch], env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-5_000:]
     return Launched(folder, optimizer, alone, weights_of(accumulated))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("fsdp", "adamw"), id="fsdp"),
+        pytest.param(("fsdp", "muon"), id="fsdp-muon"),
+        pytest.param(("zero-1", "adamw"), id="zero-1", marks=needs_deepspeed),
+        pytest.param(("zero-2", "adamw"), id="zero-2", marks=needs_deepspeed),
+    ],
+)
+def launched(request, launch):
+    """What two processes left with an engine and an optimizer."""
+    engine, optimizer = request.param
+    return launch(engine)[optimizer]
 
 
 def test_two_processes_that_share_what_is_trained_end_where_one_does(launched):
@@ -288,5 +307,7 @@ def test_what_deepspeed_cannot_do_here_is_refused(config, optimizer, message):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    both = default_accelerator(cpu=True)
+    for name in sys.argv[2:]:
+        leave_results(Path(sys.argv[1]) / name, name, both)
     leave_processes()
