@@ -137,7 +137,7 @@ class InWeights:
 
     scoped: AsKnowledge
     most_steps: int = 600
-    most_sets: int = 10
+    most_sets: int = 3
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
