@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,10 @@ edit_app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="Where the edits are kept.")]
+Examples = Annotated[
+    Path,
+    typer.Argument(help="JSON Lines: subject, prompt, relation, paraphrase_prompts."),
+]
 Embedder = Annotated[
     str, typer.Option(help="What compares prompts: minilm, a folder, or a hub name.")
 ]
@@ -128,6 +133,31 @@ def clear(folder: Folder, embedder: Embedder = "minilm", as_json: AsJson = False
 
 @edit_app.command()
 @reports_mistakes
+def calibrate(
+    folder: Folder,
+    file: Examples,
+    false_share: Annotated[
+        float, typer.Option(help="How many prompts about something else may be taken for an edit.")
+    ] = 0.03,
+    embedder: Embedder = "minilm",
+    as_json: AsJson = False,
+) -> None:
+    """Learn from examples in which other words an edit is meant."""
+    from diekae_rag.editing.lines import read_examples
+
+    edits = _open(folder, embedder, create=True)
+    found = edits.calibrate(read_examples(file), false_share=false_share)
+    if as_json:
+        show_json(asdict(found))
+        return
+    show(
+        f"of {found.num_examples} other wordings {found.recall:.1%} are known, and "
+        f"{found.false_share:.1%} of what is about something else is taken for them."
+    )
+
+
+@edit_app.command()
+@reports_mistakes
 def export(
     folder: Folder,
     file: Annotated[Path, typer.Argument(help="The JSON Lines file to write.")],
@@ -184,18 +214,26 @@ def write(
     keep: Annotated[
         Path | None, typer.Option(help="A file of texts, one a line, that are to stay as they are.")
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="In which other words such facts are asked for; as calibrate takes it."),
+    ] = None,
     embedder: Embedder = "minilm",
     as_json: AsJson = False,
 ) -> None:
     """Train the edits into weights beside the model's; goes on where it was stopped."""
     quiet_libraries()
+    from diekae_rag.editing.lines import read_examples
     from diekae_rag.model import DiekaeModel
 
     kept = keep.read_text(encoding="utf-8").splitlines() if keep else []
     loaded = DiekaeModel.from_pretrained(model)
     loaded.edits.open(folder, embedder=embedder, create=False)
     written = loaded.write_edits(
-        num_steps=steps, keep=[text for text in kept if text.strip()], show_progress=not as_json
+        num_steps=steps,
+        keep=[text for text in kept if text.strip()],
+        examples=read_examples(examples) if examples else (),
+        show_progress=not as_json,
     )
     if as_json:
         show_json({"edits": len(written.edits), "seconds": written.seconds})

@@ -11,7 +11,7 @@ from typing import Any
 from diekae_rag.editing.edit import Edit, as_edit
 from diekae_rag.files import new_file
 
-__all__ = ["read_edits", "write_edits"]
+__all__ = ["read_edits", "read_examples", "write_edits"]
 
 
 def read_edits(
@@ -42,6 +42,27 @@ def read_edits(
         except (ValueError, TypeError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{what} {number}: {error} Nothing was added.") from None
+    return read
+
+
+def read_examples(path: str | os.PathLike[str]) -> list[Mapping[str, Any]]:
+    """Reads the examples that ``Edits.calibrate`` takes, from one JSON object a line.
+
+    Raises:
+        ValueError: A line is no JSON object; the message says which.
+        OSError: The file cannot be read.
+    """
+    read: list[Mapping[str, Any]] = []
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        if line is None:
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} is no JSON: {error}.") from None
+        if not isinstance(row, Mapping):
+            raise ValueError(f"{path}, line {number} must be an object, got {type(row).__name__}.")
+        read.append(row)
     return read
 
 

@@ -122,3 +122,32 @@ def test_edits_are_written_into_weights_and_out_of_them(
     again = only_json(run(*ask))
     assert again["answer"] == read["answer"]
     assert again["usage"]["knowledge_tokens"] == read["usage"]["knowledge_tokens"]
+
+
+def test_examples_teach_other_words(folder, run, only_json, model_folder, tmp_path):
+    said = {
+        "home": ["{} lives in", "The home of {} is"],
+        "trade": ["{} works as a", "By trade {} is a"],
+    }
+    rows = [
+        {
+            "subject": name,
+            "prompt": templates[number % 2],
+            "relation": relation,
+            "paraphrase_prompts": [templates[(number + 1) % 2].replace("{}", name)],
+        }
+        for relation, templates in said.items()
+        for number, name in enumerate(f"Nell {letter}ann" for letter in "BCDFGHKLMN")
+    ]
+    file = tmp_path / "examples.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+
+    learned = only_json(run("edit", "calibrate", folder, file, "--json"))
+    assert 0 <= learned["false_share"] <= learned["recall"] <= 1
+    assert "other wordings" in run("edit", "calibrate", folder, file).stdout
+    write = ("edit", "write", folder, "--model", model_folder, "--steps", 1, "--examples", file)
+    assert only_json(run(*write, "--json"))["edits"] == 1
+
+    file.write_text(json.dumps(rows[0]) + "\n[1]")
+    for command in (("edit", "calibrate", folder, file), write):
+        assert "line 2 must be an object" in run(*command).stderr
