@@ -452,7 +452,7 @@ class DiekaeModel:
             show_progress: Draw a progress bar on stderr.
             **options: Those of ``editing.writing.train_on_edits``: ``num_steps``,
                 ``learning_rate``, ``edits_per_step``, ``keep`` (texts of which nothing is to
-                change), ``examples`` (how such facts are worded otherwise), ``seed``,
+                change), ``examples`` (facts like these, in several words each), ``seed``,
                 ``checkpoint_every``, ``accelerator``.
 
         Raises:

@@ -1,8 +1,9 @@
 """What is asked where edits are written into weights: about each of them, and beside them.
 
 Encoders that read nothing but the prompt must learn whom an edit is about. So they are asked about
-edited subjects with relations that are not edited of them, and about subjects that nobody ever
-edits, made up of the edited ones' words and of any tokens; there they are to add nothing.
+edited subjects with relations that are not edited of them, about subjects that nobody ever edits,
+made up of the edited ones' words and of any tokens, and about whatever is named as to be kept; there
+they are to add nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class EditQuestions:
     Args:
         edits: What is written, no two of them about the same.
         num_edits: How many are asked about in a step; all come in turn.
-        keep: Texts of which nothing is to change.
-        wordings: In which other words they are asked about, every other time.
+        keep: Texts of which nothing is to change: half of what is asked beside edits.
+        wordings: In which other words they are asked about, every other time; and what else is to
+            be kept.
         any_word: Gives a word that the tokenizer knows.
         seed: Of chance.
 
@@ -49,7 +51,8 @@ class EditQuestions:
     ) -> None:
         if not edits:
             raise ValueError("there are no edits to write; add some first.")
-        self.edits, self.keep, self.seed = list(edits), list(keep), seed
+        self.edits, self.seed = list(edits), seed
+        self.keep = [*keep, *wordings.unedited(edits)]
         self.num_edits, self._any_word = min(num_edits, len(self.edits)), any_word
         self._wordings = wordings
 

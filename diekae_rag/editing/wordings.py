@@ -1,4 +1,4 @@
-"""Other words for the same: how the relations of some examples are asked about."""
+"""What examples tell: other words for the same relations, and prompts that nobody edits."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Wordings:
     """
 
     def __init__(self, examples: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.prompts: list[tuple[Edit, str]] = []
         self._names: dict[tuple[str, ...], str] = {}
         self._templates: dict[str, dict[str, None]] = {}
         for number, item in enumerate(examples, 1):
@@ -46,6 +47,7 @@ class Wordings:
         relation = edit.key[1]
         name = inner.get("relation", inner.get("relation_id")) or " ".join(relation)
         found = self._templates.setdefault(self._names.setdefault(relation, name), {})
+        self.prompts += [(edit, text) for text in (edit.prompt, *others)]
         for wording in others:
             try:
                 template = Edit(edit.subject, wording, "old", "new").about("{}")
@@ -53,6 +55,11 @@ class Wordings:
                 continue
             if len(found) < _MOST:
                 found.setdefault(template)
+
+    def unedited(self, edits: Iterable[Edit]) -> list[str]:
+        """The examples' prompts, in their own words and others, but those of edited facts."""
+        keys = {edit.key for edit in edits}
+        return [text for edit, text in self.prompts if edit.key not in keys]
 
     def of(self, edit: Edit, subject: str | None = None) -> list[str]:
         """What an edit's prompt is in other words, of its own subject or another one."""

@@ -69,8 +69,9 @@ def train_on_edits(
         learning_rate: Peak rate.
         edits_per_step: Edits asked about in a step, and as many questions beside them.
         keep: Texts, prompts perhaps, of which nothing is to change.
-        examples: How relations like theirs are worded otherwise, as ``Edits.calibrate`` takes them:
-            every other question is then asked so.
+        examples: Facts like theirs that are not edited, and in which other words they are asked
+            for, as ``Edits.calibrate`` takes them: every other question is then asked so, and what
+            the examples say is to be kept.
         seed: Of chance.
         checkpoint_every: Steps between checkpoints.
         accelerator: Devices and precision; a plain one when not given.

@@ -344,7 +344,8 @@ def test_every_other_time_an_edit_is_asked_about_as_in_the_examples():
         for edit in edits
     }
     assert 0.3 < len(own) / len(asked) < 0.7
-    assert any(q.startswith("The home of Yun") for q in kept)
+    assert any(q.endswith("The home of Yun is") for q in kept)
+    assert {"Zoe works as", "Zoe's job", "The home of Zoe is"} <= set(kept)
     with pytest.raises(ValueError, match="example 1 needs"):
         Wordings([{"subject": "Zoe", "paraphrase_prompts": []}])
 
