@@ -2,8 +2,8 @@
 
 Encoders that read nothing but the prompt must learn whom an edit is about. So they are asked about
 edited subjects with relations that are not edited of them, about subjects that nobody ever edits,
-made up of the edited ones' words and of any tokens, and about whatever is named as to be kept; there
-they are to add nothing.
+made up of the edited ones' words and of any tokens, and about whatever is named as to be kept:
+there they are to add nothing.
 """
 
 from __future__ import annotations
