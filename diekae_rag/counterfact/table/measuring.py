@@ -179,7 +179,7 @@ class Measurer:
             self.model,
             accelerator,
             is_lora,
-            learning_rate=5e-4 if is_lora else 1e-4,
+            learning_rate=1e-3 if is_lora else 1e-4,
             most_steps=steps,
         )
 

@@ -36,7 +36,7 @@ class Tuned:
     """The reader trained on the edits' prompts, all its weights or LoRA's, and nothing else.
 
     Every prompt is seen equally often, up to ``most_steps``. Of the rates that were tried, those of
-    the table (1e-4; LoRA 5e-4) are the lowest that write nearly all of 1,000 edits: higher ones
+    the table (1e-4; LoRA 1e-3) are the lowest that write nearly all of 1,000 edits: higher ones
     forget more of what is not edited, lower ones leave edits out.
 
     Args:
