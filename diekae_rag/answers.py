@@ -113,7 +113,8 @@ class Answer:
         mode: Which way the passages went.
         attribution: Asked for with ``attribute=True``, what each of ``passages`` contributed, in
             their order; otherwise, or where nobody waited for the answer's end, ``None``.
-        edits: The edits that the prompt means and that were read (``DiekaeModel.edits``).
+        edits: The edits that the prompt means, read as passages or held in weights
+            (``DiekaeModel.edits``).
 
     Example:
         >>> answer = Answer("Turin", [Passage("Ada lives in Turin.", id="7")])

@@ -46,17 +46,17 @@ def attribute(
     rows = [request]
     for number in range(len(used)):
         others = used[:number] + used[number + 1 :]
-        rows.append(
-            model.prepare(
-                request.prompt,
-                others,
-                mode,
-                max_new_tokens,
-                request.is_worded,
-                warns=False,
-                num_edits=request.num_edits - (number < request.num_edits),
-            )
+        without_it = model.prepare(
+            request.prompt,
+            others,
+            mode,
+            max_new_tokens,
+            request.is_worded,
+            warns=False,
+            num_edits=request.num_edits - (number < request.num_edits),
         )
+        without_it.written = request.written
+        rows.append(without_it)
     with_all, *without = score_rows(model, rows, [tokens] * len(rows), mode)
     read = sum(len(row.input_ids) + len(tokens) for row in rows)
     return share_out([with_all - score for score in without]), read

@@ -11,7 +11,10 @@ from diekae_rag.passages import Passage
 from diekae_rag.requests import Request
 
 if TYPE_CHECKING:
+    from diekae_rag.editing.written import WrittenEdits
     from diekae_rag.model import DiekaeModel
+
+    InWeights = tuple[WrittenEdits | None, frozenset[str]]
 
 __all__ = ["choose"]
 
@@ -23,11 +26,13 @@ def choose(
     mode: ModeChoice,
     max_new_tokens: int,
     is_worded: bool,
+    in_weights: InWeights | None = None,
 ) -> tuple[Mode, Request]:
     """One prompt, ready to be read, and the mode: the one asked for, or the faster one.
 
     Edits that the prompt means are read before the passages, and go their way; without any passage
-    to go one (``mode="none"``), they are injected. Those that are in weights need not be read.
+    to go one (``mode="none"``), they are injected. Of those that are in weights, the weights alone
+    are trusted where the prompt has an edit's own words and no passage could say otherwise.
 
     Args:
         model: Who answers; for ``mode="auto"``, one that has a calibration.
@@ -36,17 +41,21 @@ def choose(
         mode: Which way the passages are to go.
         max_new_tokens: The room that is left for the answer.
         is_worded: The prompt is read as it is.
+        in_weights: What ``model.in_weights.now`` gave, where prompts are to be answered alike.
     """
-    meant = [match.edit for match in model.edits.find(prompt)] if isinstance(prompt, str) else []
-    in_weights = model.in_weights.ids(model.edits) if meant else frozenset()
-    edits = [edit for edit in meant if edit.id not in in_weights]
+    written, ids = in_weights or model.in_weights.now(model.edits)
+    meant = model.edits.find(prompt) if isinstance(prompt, str) else []
+    is_alone = mode == "none" or not passages
+    trusted = [m.edit for m in meant if is_alone and m.score == 1 and m.edit.id in ids]
+    edits = [match.edit for match in meant if match.edit not in trusted]
     if edits:
         if mode == "none":
             mode, passages = "inject", []
         passages = [*(edit.passage for edit in edits), *passages]
     way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded, len(edits))
     read = {passage.id for passage in request.passages[: len(edits)]}
-    request.edits = [e for e in meant if e.id in in_weights or e.passage.id in read]
+    request.edits = [m.edit for m in meant if m.edit in trusted or m.edit.passage.id in read]
+    request.written = written
     return way, request
 
 

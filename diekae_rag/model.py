@@ -439,41 +439,46 @@ class DiekaeModel:
     def write_edits(self, *, show_progress: bool = False, **options: Any) -> WrittenEdits:
         """Trains the edits that are in force into the weights of encoders of their own.
 
-        That is the paper's way to edit: these encoders read the prompt alone, every prompt, and
-        what is in their weights needs no passage. It takes minutes, and unedited facts near the
-        edited ones may suffer, which they never do where edits are read as passages; neither the
-        base model's weights nor the other encoders' change. Edits that come later are read as
-        passages beside them; when one of those that were written is removed, contradicted or rolled
-        back, all are, until they are written anew. ``edits.unwrite()`` takes the weights away.
+        That is the paper's way to edit: these encoders read the prompt alone, every prompt. It
+        takes minutes, and unedited facts near the edited ones may suffer, which they never do where
+        edits are read as passages; neither the base model's weights nor the other encoders' change.
+        The weights alone answer a prompt with an edit's own words and no passages; where passages
+        could say otherwise, or the words are others, the edit is read beside them. Edits that come
+        later are read as passages; when one of those that were written is removed, contradicted or
+        rolled back, all are, until they are written anew. ``edits.unwrite()`` takes the weights
+        away.
 
         Where the edits are in a folder, so are the weights; a run that is stopped goes on there.
 
         Args:
             show_progress: Draw a progress bar on stderr.
-            **options: Those of ``editing.writing.train_on_edits``: ``num_steps``,
+            **options: Those of ``editing.writing.trained_on_edits``: ``num_steps``,
                 ``learning_rate``, ``edits_per_step``, ``keep`` (texts of which nothing is to
                 change), ``examples`` (facts like these, in several words each), ``seed``,
                 ``checkpoint_every``, ``accelerator``.
 
         Raises:
-            ValueError: There are no edits, or a number makes no sense.
+            ValueError: There are no edits, or an option makes no sense.
+            EditsError: Other edits were opened meanwhile; what was trained stays in the folder.
             ImportError: accelerate is not installed.
         """
-        from diekae_rag.editing.writing import train_on_edits
+        from diekae_rag.editing.writing import trained_on_edits
 
-        began, edits, folder = time.monotonic(), self.edits.in_force(), self.edits.folder
-        encoders = train_on_edits(
+        began, edits = time.monotonic(), self.edits
+        rows, folder = edits.in_force(), edits.folder
+        with trained_on_edits(
             self.base,
             self.encoders,
             self.tokenizer,
-            edits,
+            rows,
             folder,
             show_progress=show_progress,
             **options,
-        )
-        seconds = time.monotonic() - began
-        written = WrittenEdits(encoders, tuple(edits), self.in_weights.base_fingerprint, seconds)
-        self.edits.keep_written(written)
+        ) as encoders:
+            seconds = time.monotonic() - began
+            base = self.in_weights.base_fingerprint
+            written = WrittenEdits(encoders, tuple(rows), base, seconds)
+            edits.keep_written(written, folder)
         return written
 
     @property
@@ -540,7 +545,7 @@ class DiekaeModel:
     ) -> Iterator[list[int]]:
         """Holds the model, and injects what each row's encoders read, until the block ends.
 
-        Edits that are in weights are injected whatever the mode.
+        Edits in weights (``Request.written``, alike for all rows) are injected whatever the mode.
 
         Args:
             requests: A row each.
@@ -551,7 +556,9 @@ class DiekaeModel:
             For each row, how many of its knowledge tokens were not read again.
         """
         with self._lock, ExitStack() as stack:
-            stack.enter_context(self.in_weights.call(self.edits, prompt_mask.to(self.device)))
+            stack.enter_context(
+                self.in_weights.call(requests[0].written, prompt_mask.to(self.device))
+            )
             if mode not in ("inject", "combine") or not any(r.knowledge for r in requests):
                 yield [0] * len(requests)
                 return
@@ -587,9 +594,9 @@ class DiekaeModel:
         if not prompts:
             return []
         self._check(mode, settings)
-        room = settings.max_new_tokens
+        room, in_weights = settings.max_new_tokens, self.in_weights.now(self.edits)
         chosen = [
-            choose(self, prompt, own, mode, room, is_worded)
+            choose(self, prompt, own, mode, room, is_worded, in_weights)
             for prompt, own in zip(prompts, read, strict=True)
         ]
         end_tokens(self.tokenizer, self.base, settings.stop)

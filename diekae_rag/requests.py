@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from diekae_rag.answers import Mode
 from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edit import Edit
+from diekae_rag.editing.written import WrittenEdits
 from diekae_rag.errors import PromptTooLongError
 from diekae_rag.passages import Passage
 from diekae_rag.prompting import Wording, start_tokens, tokenize_worded
@@ -39,8 +40,9 @@ class Request:
         truncated_tokens: Tokens of passages cut.
         dropped_passages: Passages left out.
         mode_reason: Why the passages go this way, where that was chosen.
-        edits: Which edits are among the passages.
+        edits: Which edits the prompt means, among the passages or in weights.
         num_edits: How many passages, the first ones, are edits.
+        written: The edits in weights that are injected whatever the prompt says.
     """
 
     prompt: str
@@ -55,6 +57,7 @@ class Request:
     mode_reason: str = ""
     edits: list[Edit] = field(default_factory=list)
     num_edits: int = 0
+    written: WrittenEdits | None = None
 
 
 def prepare(

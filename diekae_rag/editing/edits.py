@@ -15,6 +15,7 @@ from typing import Any
 from diekae_rag.editing.current import CurrentEdits
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.embedding import EditEmbedder
+from diekae_rag.editing.errors import EditsError
 from diekae_rag.editing.fitting import EditCalibration, fit
 from diekae_rag.editing.folder import open_store, save_edits
 from diekae_rag.editing.lines import read_edits, write_edits
@@ -243,16 +244,29 @@ class Edits:
     def written_now(self) -> tuple[WrittenEdits | None, frozenset[str]]:
         """What ``DiekaeModel.write_edits`` left, and the ids of the edits that it answers.
 
-        It answers all that were written or, as soon as one of them is not in force any more
-        (removed, rolled back, contradicted), none: then they are read as passages. Once they all
-        are in force again, so is it.
+        They are all that were written or, as soon as one of them is not in force any more (removed,
+        rolled back, contradicted), none: then they are read as passages. Once they all are in force
+        again, so is it.
         """
         with self._current() as now:
             return self._written.get(), self._written.ids(now)
 
-    def keep_written(self, written: WrittenEdits) -> None:
-        """Has edits answered from weights; on disk, where the edits are in a folder."""
+    def keep_written(self, written: WrittenEdits, folder: Path | None) -> None:
+        """Has edits answered from weights; on disk, where the edits are in a folder.
+
+        Args:
+            written: What was trained.
+            folder: Where the edits were when that began.
+
+        Raises:
+            EditsError: They are others by now.
+        """
         with self._lock:
+            if folder != self.folder:
+                raise EditsError(
+                    f"the edits of {self.folder or 'memory'} were opened while those of "
+                    f"{folder or 'memory'} were written into weights; open these again and write."
+                )
             self._written.set(written)
 
     def unwrite(self) -> None:
@@ -340,10 +354,10 @@ class Edits:
         loaded = Edits(self._now.embedder.given)
         loaded.open(folder, embedder=embedder, create=False)
         with self._lock, loaded._current() as theirs:
-            self._now = theirs.in_memory()
-            self._now.refresh()
-            self._written = CurrentWritten(None)
-            self._written.set(loaded._written.get())
+            written, now = CurrentWritten(None), theirs.in_memory()
+            written.set(loaded._written.get())
+            now.refresh()
+            self._written, self._now = written, now
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the edits with all their versions to a folder, in place of those saved there.

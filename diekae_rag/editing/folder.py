@@ -7,6 +7,7 @@ into: only the first file must not be lost.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store", "save_edits"]
 
-_OURS = (EDITS_FILE, "vectors-", "writ")  # how names begin
+_OURS = re.compile(
+    rf"\.?({re.escape(EDITS_FILE)}|vectors-|written(\.|$)|writing-[0-9a-f]{{16}}(\.|$))"
+)
 
 
 def open_store(folder: Path, *, must_exist: bool = False) -> EditStore:
@@ -73,7 +76,7 @@ def _check_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise EditsError(f"{folder} is a file; edits are kept in a folder.")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if strangers := sorted(name for name in names if not name.lstrip(".").startswith(_OURS)):
+    if strangers := sorted(name for name in names if not _OURS.match(name)):
         raise EditsError(
             f"{folder} holds {strangers[0]!r}, which is none of edits; choose another folder."
         )

@@ -59,7 +59,10 @@ class EditQuestions:
     def draw(self, number: int) -> tuple[list[Episode], list[Episode]]:
         """Rows about edits, and rows about what is to stay as it is, of step ``number``."""
         rng = random.Random(f"{self.seed} {number}")
-        edited = [(self._asked(rng, edit, edit.subject), edit.new) for edit in self._turn(number)]
+        edited = [
+            (self._said(rng, edit, edit.subject, rng.choice(self.edits).passage.text), edit.new)
+            for edit in self._turn(number)
+        ]
         kept = [self._kept(rng) for _ in edited]
         return _rows(edited), _rows(kept)
 
@@ -75,24 +78,28 @@ class EditQuestions:
         random.Random(f"{self.seed} order {epoch}").shuffle(order)
         return order
 
-    def _asked(self, rng: random.Random, edit: Edit, subject: str) -> str:
-        """What an edit says, asked of a subject; one in three times after another sentence."""
+    def _said(self, rng: random.Random, edit: Edit, subject: str, before: str) -> str:
+        """What an edit says, of a subject; every third time after a sentence."""
         others = self._wordings.of(edit, subject)
         prompt = rng.choice(others) if others and rng.random() < 0.5 else edit.about(subject)
-        before = rng.choice(self.edits)
-        if rng.random() < 2 / 3 or before.key == edit.key:
-            return prompt
-        return f"{before.passage.text} {prompt}"
+        return f"{before} {prompt}" if rng.random() < 1 / 3 else prompt
 
     def _kept(self, rng: random.Random) -> Question:
         if self.keep and rng.random() < 0.5:
             return rng.choice(self.keep), ""
+        if (drawn := self._unedited(rng)) is None:
+            return self._any_word(rng), ""
+        other, somebody = self._unedited(rng) or drawn  # what is said before is no edit either
+        return self._said(rng, *drawn, f"{other.about(somebody)} {other.old}."), drawn[0].old
+
+    def _unedited(self, rng: random.Random) -> tuple[Edit, str] | None:
+        """An edit, and a subject of which nothing like it is edited; rarely there is none."""
         for _ in range(_TRIES):
-            relation, edit = rng.choice(self.edits), rng.choice(self.edits)
-            subject = edit.subject if rng.random() < 0.4 else self._made_up(rng, edit.subject)
-            if (plain_words(subject), relation.key[1]) not in self._keys and plain_words(subject):
-                return self._asked(rng, relation, subject), relation.old
-        return self._any_word(rng), ""
+            edit, other = rng.choice(self.edits), rng.choice(self.edits)
+            subject = other.subject if rng.random() < 0.4 else self._made_up(rng, other.subject)
+            if plain_words(subject) and self._wordings.fact(edit, subject) not in self._facts:
+                return edit, subject
+        return None
 
     def _made_up(self, rng: random.Random, subject: str) -> str:
         """A subject that shares some words with one, or none."""
@@ -106,8 +113,8 @@ class EditQuestions:
         )
 
     @cached_property
-    def _keys(self) -> set[object]:
-        return {edit.key for edit in self.edits}
+    def _facts(self) -> set[object]:
+        return {self._wordings.fact(edit) for edit in self.edits}
 
 
 def _rows(questions: Sequence[Question]) -> list[Episode]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from diekae_rag.editing.edit import Edit
+from diekae_rag.editing.words import plain_words
 
 __all__ = ["Wordings"]
 
@@ -56,10 +57,16 @@ class Wordings:
             if len(found) < _MOST:
                 found.setdefault(template)
 
+    def fact(self, edit: Edit, subject: str | None = None) -> tuple[tuple[str, ...], str]:
+        """What an edit is about however it is worded: its subject, or another, and a relation."""
+        subject_words, relation = edit.key
+        words = subject_words if subject is None else plain_words(subject)
+        return words, self._names.get(relation, " ".join(relation))
+
     def unedited(self, edits: Iterable[Edit]) -> list[str]:
         """The examples' prompts, in their own words and others, but those of edited facts."""
-        keys = {edit.key for edit in edits}
-        return [text for edit, text in self.prompts if edit.key not in keys]
+        edited = {self.fact(edit) for edit in edits}
+        return [text for edit, text in self.prompts if self.fact(edit) not in edited]
 
     def of(self, edit: Edit, subject: str | None = None) -> list[str]:
         """What an edit's prompt is in other words, of its own subject or another one."""

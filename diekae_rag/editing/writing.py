@@ -7,11 +7,12 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,9 +20,12 @@ from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.questions import EditQuestions
 from diekae_rag.editing.wordings import Wordings
+from diekae_rag.editing.written import base_fingerprint
 from diekae_rag.encoders import Encoders
+from diekae_rag.families import input_embeddings
 from diekae_rag.injection import Injection
-from diekae_rag.prompting import decode
+from diekae_rag.prompting import Wording, decode
+from diekae_rag.states.fingerprint import fingerprint
 from diekae_rag.training.base import BaseParts
 from diekae_rag.training.editing import Editing, pack_edits
 from diekae_rag.training.loop import default_accelerator, train
@@ -31,13 +35,14 @@ from diekae_rag.training.schedule import Schedule
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["WRITING", "train_on_edits", "usual_steps"]
+__all__ = ["WRITING", "trained_on_edits", "usual_steps"]
 
 WRITING = "writing-"
 """How the name of the folder begins that holds what was trained so far."""
 
 
-def train_on_edits(
+@contextmanager
+def trained_on_edits(
     base: PreTrainedModel,
     encoders: Encoders,
     tokenizer: PreTrainedTokenizerBase,
@@ -53,7 +58,7 @@ def train_on_edits(
     checkpoint_every: int = 100,
     accelerator: Accelerator | None = None,
     show_progress: bool = False,
-) -> Encoders:
+) -> Iterator[Encoders]:
     """Trains encoders that read the prompt alone, and answer it as edited (the paper's way).
 
     They begin as the given ones, with up-projections of zero. Stage 2's loss writes the edits;
@@ -64,7 +69,7 @@ def train_on_edits(
         encoders: What they are shaped like, and begin as.
         tokenizer: The base model's.
         edits: What is written, no two of them about the same.
-        folder: Where a run that is stopped is kept, to go on there; it is gone at the end.
+        folder: Where a run that is stopped is kept, to go on there; gone when the block ends well.
         num_steps: Steps; as many as make sense for so many edits when not given.
         learning_rate: Peak rate.
         edits_per_step: Edits asked about in a step, and as many questions beside them.
@@ -77,13 +82,23 @@ def train_on_edits(
         accelerator: Devices and precision; a plain one when not given.
         show_progress: Draw a progress bar on stderr.
 
-    Returns:
+    Yields:
         The encoders, with ``knowledge_in="weights"``.
 
     Raises:
-        ValueError: There are no edits, or a number makes no sense.
+        ValueError: There are no edits, a number makes no sense, or a text to be kept is too long.
+        TypeError: ``keep`` is a single text.
         ImportError: accelerate is not installed.
     """
+    for name, value in (
+        ("num_steps", num_steps),
+        ("edits_per_step", edits_per_step),
+        ("checkpoint_every", checkpoint_every),
+    ):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if isinstance(keep, str):
+        raise TypeError("keep must be a list of texts, got one str; wrap it.")
 
     def any_word(rng: random.Random) -> str:
         return decode(tokenizer, [rng.randrange(len(tokenizer))]).strip()
@@ -98,33 +113,33 @@ def train_on_edits(
     def draw(number: int) -> Batch:
         return pack_edits(*questions.draw(number), tokenizer, own.config)
 
+    _check_length(questions.keep, base, tokenizer, own.config)
     said = [[edit.subject, edit.prompt, edit.old, edit.new] for edit in edits]
-    run = [said, count, list(keep), examples, seed, num_steps, learning_rate, own.config.to_dict()]
+    of = fingerprint(encoders, input_embeddings(base).weight, tokenizer), base_fingerprint(base)
+    run = [of, said, count, list(keep), examples, seed, num_steps, learning_rate]
     digest = hashlib.sha256(json.dumps(run, default=str).encode()).hexdigest()[:16]
-    were_trained = [p.requires_grad for p in base.parameters()]
     with ExitStack() as stack:
         if folder is None:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
             place = folder / f"{WRITING}{digest}"
-        injection = Injection(base, own)
-        stack.callback(injection.detach)
-        stack.callback(_restore, base, were_trained)
-        train(
-            "writing edits",
-            Editing(BaseParts(base), own, injection),
-            draw,
-            schedule,
-            place,
-            accelerator=accelerator or _own_accelerator(base),
-            checkpoint_every=checkpoint_every,
-            show_progress=show_progress,
-        )
-    if folder is not None:
-        for done in folder.glob(f"{WRITING}*"):
-            shutil.rmtree(done, ignore_errors=True)
-    nn.Module.eval(own)
-    return own
+        with _frozen(base), torch.inference_mode(False), torch.enable_grad():
+            injection = Injection(base, own)
+            try:
+                train(
+                    "writing edits",
+                    Editing(BaseParts(base), own, injection),
+                    draw,
+                    schedule,
+                    place,
+                    accelerator=accelerator or default_accelerator(cpu=base.device.type == "cpu"),
+                    checkpoint_every=checkpoint_every,
+                    show_progress=show_progress,
+                )
+            finally:
+                injection.detach()
+        yield nn.Module.eval(own)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def usual_steps(num_edits: int, edits_per_step: int = 64) -> int:
@@ -150,10 +165,30 @@ def _begin(encoders: Encoders) -> Encoders:
     return own
 
 
-def _own_accelerator(base: PreTrainedModel) -> Accelerator:
-    return default_accelerator(cpu=base.device.type == "cpu")
+def _check_length(
+    texts: Sequence[str],
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: DiekaeConfig,
+) -> None:
+    """Refuses texts that the base model could not read."""
+    window = int(getattr(base.config, "max_position_embeddings", 0) or 1 << 20)
+    wording = Wording(**(config.wording or {}))
+    for text, ids in zip(texts, wording.tokenize_prompts(tokenizer, texts), strict=True):
+        if len(ids) + 2 > window:
+            raise ValueError(
+                f"a text to be kept has {len(ids)} tokens, the base model has {window} positions; "
+                f"cut it: {text[:40]!r}..."
+            )
 
 
-def _restore(base: PreTrainedModel, were_trained: Sequence[bool]) -> None:
-    for parameter, is_trained in zip(base.parameters(), were_trained, strict=True):
-        parameter.requires_grad_(is_trained)
+@contextmanager
+def _frozen(base: PreTrainedModel) -> Iterator[None]:
+    """Leaves the base model's modes as they were, whatever training does to them."""
+    were_trained, was_training = [p.requires_grad for p in base.parameters()], base.training
+    try:
+        yield
+    finally:
+        for parameter, is_trained in zip(base.parameters(), were_trained, strict=True):
+            parameter.requires_grad_(is_trained)
+        nn.Module.train(base, was_training)

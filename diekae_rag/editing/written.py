@@ -76,7 +76,7 @@ class WrittenEdits:
 
         try:
             said = json.loads((place / _FILE).read_text(encoding="utf-8"))
-            names = ("subject", "prompt", "old", "new", "id")
+            names = ("subject", "prompt", "old", "new", "id", "replaces")
             edits = tuple(Edit(*(row[name] for name in names)) for row in said["edits"])
             encoders = Encoders.from_pretrained(place)
             if encoders.config.knowledge_in != "weights":
@@ -107,8 +107,12 @@ class CurrentWritten:
 
     def get(self) -> WrittenEdits | None:
         """What there is, whether it counts or not."""
-        if self.folder is not None and (mark := _mark(self.folder / _FOLDER / _FILE)) != self._mark:
-            self._written, self._mark = WrittenEdits.load(self.folder), mark
+        while self.folder and (mark := _mark(self.folder / _FOLDER / _FILE)) != self._mark:
+            try:
+                self._written, self._mark = WrittenEdits.load(self.folder), mark
+            except EditsError:
+                if mark == _mark(self.folder / _FOLDER / _FILE):  # nobody wrote meanwhile
+                    raise
         return self._written
 
     def set(self, written: WrittenEdits | None) -> None:
@@ -149,7 +153,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
 
 
 def base_fingerprint(base: PreTrainedModel) -> str:
-    """Tells base models apart by shape and embeddings, whatever precision they are loaded in.
+    """Tells base models apart by shape and embeddings; one in float32 or bfloat16 is the same.
 
     Example:
         >>> from diekae_rag import DiekaeModel

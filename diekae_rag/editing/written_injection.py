@@ -40,23 +40,24 @@ class WrittenInjection:
         """Which base model this is; see ``WrittenEdits``."""
         return base_fingerprint(self.base)
 
-    def ids(self, edits: Edits) -> frozenset[str]:
-        """Which edits this base model answers from weights; the others are read as passages."""
+    def now(self, edits: Edits) -> tuple[WrittenEdits | None, frozenset[str]]:
+        """What this base model answers from weights, and the ids of those edits; or nothing."""
         if self._is_detached:
-            return frozenset()
+            return None, frozenset()
         written, ids = edits.written_now()
-        return ids if written is not None and self._fits(written) else frozenset()
+        if written is None or not ids or not self._fits(written):
+            return None, frozenset()
+        return written, ids
 
     @contextmanager
-    def call(self, edits: Edits, prompt_mask: Tensor) -> Iterator[None]:
+    def call(self, written: WrittenEdits | None, prompt_mask: Tensor) -> Iterator[None]:
         """Adds to the base model what is in weights, until the block ends.
 
         Args:
-            edits: What holds now.
+            written: What ``now`` gave when the prompts were read.
             prompt_mask: ``[B, L]`` bool, the tokens of the padded prompts that encoders read.
         """
-        written, ids = edits.written_now()
-        if self._is_detached or written is None or not ids or not self._fits(written):
+        if written is None:
             self._part()
             yield
             return

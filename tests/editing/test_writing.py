@@ -13,7 +13,7 @@ from diekae_rag.choosing import choose
 from diekae_rag.editing import Edit, Edits, EditsError
 from diekae_rag.editing.questions import EditQuestions
 from diekae_rag.editing.wordings import Wordings
-from diekae_rag.editing.writing import train_on_edits
+from diekae_rag.editing.writing import trained_on_edits
 from diekae_rag.editing.written import WrittenEdits
 from diekae_rag.scoring import laid_out
 
@@ -82,25 +82,48 @@ def test_untrained_weights_add_nothing_at_all(model, embedder, facts):
     before = logits(model, PROMPT)
     model.edits = Edits(embedder)
     edits = model.edits.add_many(facts)
-    own = train_on_edits(
-        model.base, model.encoders, model.tokenizer, edits, num_steps=1, learning_rate=1e-30
-    )
-    base = model.in_weights.base_fingerprint
-    model.edits.keep_written(WrittenEdits(own, tuple(edits), base))
+    at = (model.base, model.encoders, model.tokenizer, edits)
+    with trained_on_edits(*at, num_steps=1, learning_rate=1e-30) as own:
+        base = model.in_weights.base_fingerprint
+        model.edits.keep_written(WrittenEdits(own, tuple(edits), base), None)
 
-    assert len(model.in_weights.ids(model.edits)) == 3
+    assert len(model.in_weights.now(model.edits)[1]) == 3
     assert torch.allclose(logits(model, PROMPT), before, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["inject", "stuff", "combine"])
-def test_passages_are_read_beside_what_is_written(written, mode):
+def test_beside_passages_what_is_written_is_read_too(written, mode):
     answer = written.generate(PROMPT, PASSAGES, mode, max_new_tokens=4)
-    both = logits(written, PROMPT, PASSAGES, mode)
+    with_weights = logits(written, PROMPT, PASSAGES, mode)
+    neighbour = logits(written, NEIGHBOUR, PASSAGES, mode)
     written.edits.unwrite()
-    written.edits.clear()
 
-    assert [passage.text for passage in answer.passages] == PASSAGES
-    assert not torch.equal(both, logits(written, PROMPT, PASSAGES, mode))
+    assert [p.text for p in answer.passages] == ["Drola Brenk was born in Kolwick.", *PASSAGES]
+    assert [edit.new for edit in answer.edits] == ["Kolwick"]
+    assert not torch.equal(with_weights, logits(written, PROMPT, PASSAGES, mode))
+    assert not torch.equal(neighbour, logits(written, NEIGHBOUR, PASSAGES, mode))
+
+
+def test_in_other_words_what_is_written_is_read_too(written):
+    answer = written.generate("Where was Drola Brenk born?", mode="none", max_new_tokens=2)
+
+    assert answer.usage.knowledge_tokens > 0
+    assert [edit.new for edit in answer.edits] == ["Kolwick"]
+
+
+@pytest.mark.parametrize("change", ["unwrite", "clear"])
+def test_a_call_that_has_begun_goes_on_with_what_there_was(written, change):
+    options = {"mode": "none", "max_new_tokens": 6}
+    expected = written.generate([PROMPT, NEIGHBOUR], batch_size=1, **options)
+    answers = written.generate_as_completed([PROMPT, NEIGHBOUR], batch_size=1, **options)
+    stream = written.stream(PROMPT, **options)
+    began = dict([next(answers)])
+    getattr(written.edits, change)()
+    began.update(answers)
+
+    assert [began[number].text for number in range(2)] == [a.text for a in expected]
+    assert "".join(stream) == expected[0].text
+    assert written.edits.written_now()[1] == frozenset()
 
 
 @pytest.mark.parametrize("mode", ["none", "inject"])
@@ -183,7 +206,7 @@ def test_detached_they_are_stuffed(written):
     answer = written.generate(PROMPT, mode="stuff", max_new_tokens=4)
 
     assert len(answer.passages) == 1
-    assert written.base._forward_hooks == {}
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in written.base.modules())
 
 
 # --- on disk
@@ -218,7 +241,8 @@ def test_whoever_has_the_folder_open_answers_from_the_weights(model, embedder, f
 def test_a_run_that_is_stopped_goes_on(model, embedder, facts, tmp_path, monkeypatch):
     edits = [Edit(*fact.values(), id=str(n)) for n, fact in enumerate(facts)]
     at = (model.base, model.encoders, model.tokenizer, edits)
-    expected = train_on_edits(*at, num_steps=6, checkpoint_every=4)
+    with trained_on_edits(*at, num_steps=6, checkpoint_every=4) as expected:
+        pass
     drawn = EditQuestions.draw
 
     def stop(self, number):
@@ -229,15 +253,20 @@ def test_a_run_that_is_stopped_goes_on(model, embedder, facts, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(EditQuestions, "draw", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_on_edits(*at, tmp_path, num_steps=6, checkpoint_every=4)
+            trained_on_edits(*at, tmp_path, num_steps=6, checkpoint_every=4).__enter__()
     assert list(tmp_path.glob("writing-*/checkpoints/step-00000004"))
 
     numbers = []
     monkeypatch.setattr(EditQuestions, "draw", lambda self, n: numbers.append(n) or drawn(self, n))
-    resumed = train_on_edits(*at, tmp_path, num_steps=6, checkpoint_every=4)
+    trained = trained_on_edits(*at, tmp_path, num_steps=6, checkpoint_every=4)
+    with pytest.raises(OSError, match="full"), trained:  # after training, before it is kept
+        raise OSError("the disk is full")
+    (tmp_path / "writing-plans").mkdir()
+    with trained_on_edits(*at, tmp_path, num_steps=6, checkpoint_every=4) as resumed:
+        pass
 
     assert numbers == [4, 5]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["writing-plans"]
     for name, weight in expected.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name])
 
@@ -282,6 +311,48 @@ def test_without_edits_there_is_nothing_to_write(model):
         model.write_edits()
 
 
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ({"num_steps": 0}, "num_steps must be at least 1"),
+        ({"edits_per_step": 0}, "edits_per_step must be at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
+        ({"keep": "The sky is blue."}, "a list of texts"),
+        ({"keep": ["sky " * 3000]}, "the base model has"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(written, option, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        written.write_edits(**option)
+
+
+def test_what_is_trained_is_not_kept_with_other_edits(model, embedder, facts, tmp_path):
+    model.edits = Edits(embedder)
+    model.edits.open(tmp_path / "one")
+    model.edits.add_many(facts)
+    drawn = EditQuestions.draw
+
+    def draw_and_open(self, number):
+        model.edits.open(tmp_path / "two")
+        return drawn(self, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EditQuestions, "draw", draw_and_open)
+        with pytest.raises(EditsError, match="open these again and write"):
+            model.write_edits(num_steps=1)
+    assert model.edits.written_now() == (None, frozenset())
+    model.edits.open(tmp_path / "one")
+    model.write_edits(num_steps=1)
+    assert len(model.edits.written_now()[1]) == 3
+
+
+def test_files_that_are_not_ours_are_left_alone(edits, tmp_path):
+    (tmp_path / "writing-plans").mkdir()
+
+    with pytest.raises(EditsError, match="writing-plans"):
+        edits.save(tmp_path)
+
+
 # --- what is asked in training
 
 
@@ -308,6 +379,28 @@ def test_all_edits_come_in_turn_and_nothing_edited_is_kept(facts, per_step, numb
         assert edit.new in told
         assert edit.prompt not in kept
     assert questions.draw(number) == questions.draw(number)
+
+
+@given(st.data(), st.integers(0, 100))
+@settings(max_examples=30)
+def test_nothing_is_asked_both_as_edited_and_as_kept(data, number):
+    named = {"born": ["{} was born in", "{} is native to"], "job": ["The job of {} is", "{} is a"]}
+    templates = [text for texts in named.values() for text in texts]
+    examples = [
+        {"subject": who, "prompt": text, "relation": name, "paraphrase_prompts": others}
+        for name, texts in named.items()
+        for who in ("Zoe Yun", "Ada Bay")
+        for text in texts
+        for others in [[other.replace("{}", who) for other in texts if other != text]]
+    ]
+    chosen = data.draw(st.sets(st.sampled_from(["Ada Bay", "Bob Cole", "Cora Bay"]), min_size=2))
+    edits = [Edit(who, data.draw(st.sampled_from(templates)), "old", "new") for who in chosen]
+    wordings = Wordings(examples)
+    questions = EditQuestions(edits, 3, [], wordings, lambda rng: "Dora")
+    edited = {text for edit in edits for text in (edit.prompt, *wordings.of(edit))}
+    kept = [q for row in questions.draw(number)[1] for q, _ in row.questions]
+
+    assert not [q for q in kept if any(q == said or said in q for said in edited)]
 
 
 def test_what_is_to_be_kept_is_asked_for():

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from diekae_rag.counterfact.facts import fact_text
 from diekae_rag.counterfact.table.asking import Edited
 from diekae_rag.data.sets import Edit
@@ -123,27 +126,40 @@ class AsKnowledge:
         return edits
 
 
+class _OwnWordsOnly:
+    """An embedder without a threshold: an edit is meant by its own words alone."""
+
+    name = "own words only"
+
+    def embed(self, texts: Sequence[str], *, show_progress: bool = False) -> NDArray[np.float32]:
+        """All the same, for nothing is compared."""
+        return np.ones((len(texts), 1), np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class InWeights:
     """Way 1: encoders that read the prompt alone are trained to hold the edits in their weights.
 
-    They learn other wordings from the examples that matching is calibrated on.
+    Whatever is answered comes from weights: no edit is read. They learn other wordings, and what
+    is not edited, from the examples that matching is calibrated on.
 
     Args:
-        scoped: Adds the edits, and takes them back.
+        model: Whose ``edits`` they become.
+        examples: Facts that are not edited.
         most_steps: Most training steps; as many as usual for sets that take fewer.
         most_sets: As for every arm.
     """
 
-    scoped: AsKnowledge
+    model: DiekaeModel
+    examples: Sequence[Mapping[str, Any]]
     most_steps: int = 600
     most_sets: int = 3
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
         """The model with the edits written into encoders of their own."""
-        with self.scoped.edited(edits) as added:
+        with AsKnowledge(self.model, _OwnWordsOnly()).edited(edits) as added:
             steps = min(self.most_steps, usual_steps(len(edits)))
             began = time.perf_counter()
-            added.model.write_edits(num_steps=steps, examples=self.scoped.examples)
+            added.model.write_edits(num_steps=steps, examples=self.examples)
             yield Edited(added.model, added.seconds + time.perf_counter() - began)

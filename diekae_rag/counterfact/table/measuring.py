@@ -169,9 +169,7 @@ class Measurer:
         if name == "as_knowledge_default":
             return AsKnowledge(self.model, self.embedder)
         if name == "in_weights":
-            scoped = self.arm("as_knowledge")
-            assert isinstance(scoped, AsKnowledge)
-            return InWeights(scoped, steps)
+            return InWeights(self.model, self.sets.examples, steps)
         accelerator = default_accelerator(cpu=not torch.cuda.is_available())
         is_lora = name == "lora"
         return Tuned(
