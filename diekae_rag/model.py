@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -37,6 +36,7 @@ from diekae_rag.families import input_embeddings
 from diekae_rag.files import new_files
 from diekae_rag.generation import GenerationOptions, end_tokens
 from diekae_rag.injection import Injection
+from diekae_rag.loading import load_encoders
 from diekae_rag.locations import locate
 from diekae_rag.passages import Passage, as_passages
 from diekae_rag.prompting import Wording
@@ -131,21 +131,7 @@ class DiekaeModel:
                 "another, load the base yourself and pass base=."
             )
         place = locate(name_or_path)
-        load: Any = Encoders.from_pretrained  # transformers types it as if it gave one thing only
-        try:
-            encoders, report = load(
-                place.encoders, output_loading_info=True, ignore_mismatched_sizes=True
-            )
-        except SafetensorError as error:
-            raise ValueError(
-                f"the weights in {place.encoders} are damaged ({error}); copy the folder again."
-            ) from error
-        other_sizes = {key for key, *_ in report["mismatched_keys"]}
-        if wrong := sorted(report["missing_keys"] | report["unexpected_keys"] | other_sizes):
-            raise ValueError(
-                f"the weights in {place.encoders} are not those its config.json describes: "
-                f"{', '.join(wrong[:5])}. Copy the folder again, or save the encoders anew."
-            )
+        encoders = load_encoders(place.encoders)
         if base is None or tokenizer is None:
             name, revision = place.base(encoders.config)
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, revision=revision)

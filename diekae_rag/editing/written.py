@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.errors import EditsError
@@ -72,17 +71,17 @@ class WrittenEdits:
         place = folder / _FOLDER
         if not (place / _FILE).exists():
             return None
-        from diekae_rag.encoders import Encoders
+        from diekae_rag.loading import load_encoders
 
         try:
             said = json.loads((place / _FILE).read_text(encoding="utf-8"))
             names = ("subject", "prompt", "old", "new", "id", "replaces")
             edits = tuple(Edit(*(row[name] for name in names)) for row in said["edits"])
-            encoders = Encoders.from_pretrained(place)
+            encoders = load_encoders(place)
             if encoders.config.knowledge_in != "weights":
                 raise ValueError("these encoders read passages")
             return cls(encoders, edits, str(said["base"]), float(said["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise EditsError(
                 f"the edits written into weights in {place} are damaged ({error}); delete that "
                 "folder, and they are read as passages again until they are written anew."

@@ -289,6 +289,18 @@ def test_damaged_weights_are_named_and_nothing_is_lost(written, embedder, tmp_pa
     assert len(opened) == 3
 
 
+def test_weights_that_the_config_does_not_describe_are_refused(written, embedder, tmp_path):
+    written.edits.save(tmp_path / "edits")
+    config = tmp_path / "edits" / "written" / "config.json"
+    said = json.loads(config.read_text())
+    config.write_text(json.dumps({**said, "num_hidden_layers": said["num_hidden_layers"] + 1}))
+    opened = Edits(embedder)
+    opened.open(tmp_path / "edits")
+
+    with pytest.raises(EditsError, match="not those its config"):
+        opened.written_now()
+
+
 def test_weights_of_another_base_model_are_not_used(written, tokenizer, tmp_path):
     written.edits.save(tmp_path)
     other = LlamaForCausalLM(written.base.config).eval()
