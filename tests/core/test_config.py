@@ -12,6 +12,7 @@ from transformers import AutoConfig
 
 from diekae_rag import DiekaeConfig, Encoders
 from diekae_rag.locations import Location
+from diekae_rag.states import Knowledge
 
 SMALL = {
     "layers": [1, 3],
@@ -78,6 +79,20 @@ def test_the_site_says_whose_output_is_changed(make_model, site, is_mlp):
     assert is_mlp != torch.equal(*seen)
 
 
+@pytest.mark.parametrize(("place", "speaks"), [("passages", False), ("weights", True)])
+def test_where_the_knowledge_is_says_whether_a_prompt_alone_is_answered(make_model, place, speaks):
+    model = make_model()
+    model.encoders.config.knowledge_in = place
+    ids = torch.tensor([[5, 6, 7]])
+    nothing = Knowledge.empty(1, model.encoders.config, ids.device)
+    with torch.no_grad():
+        plain = model.base(ids).logits
+        with model.injection.call(nothing, torch.ones_like(ids).bool()):
+            injected = model.base(ids).logits
+
+    assert speaks != torch.equal(plain, injected)
+
+
 def test_the_initial_spread_changes_the_initial_weights():
     spreads = [
         Encoders(DiekaeConfig(**SMALL, initializer_range=spread))
@@ -104,6 +119,7 @@ def test_the_base_models_name_and_revision_are_what_is_loaded():
 def test_no_field_of_the_config_is_untested():
     elsewhere = {
         "initializer_range",
+        "knowledge_in",
         "site",
         "base_num_hidden_layers",
         "base_model_name_or_path",
@@ -122,7 +138,9 @@ def test_the_papers_encoders_have_as_many_weights_as_the_paper_says():
     assert sum(p.numel() for p in encoders.parameters()) == 12_589_824
 
 
-@pytest.mark.parametrize("field", ["sharing", "positions", "passage_attention", "site"])
+@pytest.mark.parametrize(
+    "field", ["sharing", "positions", "passage_attention", "site", "knowledge_in"]
+)
 def test_a_choice_that_does_not_exist_is_refused_and_told_which_do(field):
     with pytest.raises(ValueError, match=f"{field} must be one of"):
         DiekaeConfig(**SMALL, **{field: "other"})
