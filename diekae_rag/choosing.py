@@ -46,15 +46,15 @@ def choose(
     written, ids = in_weights or model.in_weights.now(model.edits)
     meant = model.edits.find(prompt) if isinstance(prompt, str) else []
     is_alone = mode == "none" or not passages
-    trusted = [m.edit for m in meant if is_alone and m.score == 1 and m.edit.id in ids]
-    edits = [match.edit for match in meant if match.edit not in trusted]
+    trusted = {m.edit.id for m in meant if is_alone and m.score == 1} & ids
+    edits = [match.edit for match in meant if match.edit.id not in trusted]
     if edits:
         if mode == "none":
             mode, passages = "inject", []
         passages = [*(edit.passage for edit in edits), *passages]
     way, request = _choose(model, prompt, passages, mode, max_new_tokens, is_worded, len(edits))
     read = {passage.id for passage in request.passages[: len(edits)]}
-    request.edits = [m.edit for m in meant if m.edit in trusted or m.edit.passage.id in read]
+    request.edits = [m.edit for m in meant if m.edit.id in trusted or m.edit.passage.id in read]
     request.written = written
     return way, request
 

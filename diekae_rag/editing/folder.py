@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from diekae_rag.editing.errors import EditsError
 from diekae_rag.editing.store import EDITS_FILE, EditStore
+from diekae_rag.editing.written import WRITING, WRITTEN
 from diekae_rag.files import new_folder, set_aside, taking_turns
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store", "save_edits"]
 
 _OURS = re.compile(
-    rf"\.?({re.escape(EDITS_FILE)}|vectors-|written(\.|$)|writing-[0-9a-f]{{16}}(\.|$))"
+    rf"\.?({re.escape(EDITS_FILE)}|vectors-|{WRITTEN}(\.|$)|{WRITING}[0-9a-f]{{16}}(\.|$))"
 )
 
 

@@ -20,7 +20,7 @@ from diekae_rag.config import DiekaeConfig
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.questions import EditQuestions
 from diekae_rag.editing.wordings import Wordings
-from diekae_rag.editing.written import base_fingerprint
+from diekae_rag.editing.written import WRITING, base_fingerprint
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
 from diekae_rag.injection import Injection
@@ -35,10 +35,7 @@ from diekae_rag.training.schedule import Schedule
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["WRITING", "trained_on_edits", "usual_steps"]
-
-WRITING = "writing-"
-"""How the name of the folder begins that holds what was trained so far."""
+__all__ = ["trained_on_edits", "usual_steps"]
 
 
 @contextmanager

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from diekae_rag.editing.current import CurrentEdits
     from diekae_rag.encoders import Encoders
 
-__all__ = ["CurrentWritten", "WrittenEdits", "base_fingerprint"]
+__all__ = ["WRITING", "WRITTEN", "CurrentWritten", "WrittenEdits", "base_fingerprint"]
 
-_FOLDER, _FILE = "written", "written.json"
+WRITTEN, WRITING = "written", "writing-"
+"""In a folder of edits: the folder of the weights, and how that of an unfinished training begins."""
+_FILE = "written.json"
 _ROWS = 64
 
 
@@ -55,7 +57,7 @@ class WrittenEdits:
 
     def save(self, folder: Path) -> None:
         """Writes them in place of those in a folder of edits."""
-        with new_folder(folder / _FOLDER) as temporary:
+        with new_folder(folder / WRITTEN) as temporary:
             self.encoders.save_pretrained(temporary)
             edits = [edit.to_dict() for edit in self.edits]
             said = {"base": self.base, "seconds": self.seconds, "edits": edits}
@@ -68,7 +70,7 @@ class WrittenEdits:
         Raises:
             EditsError: They are damaged.
         """
-        place = folder / _FOLDER
+        place = folder / WRITTEN
         if not (place / _FILE).exists():
             return None
         from diekae_rag.loading import load_encoders
@@ -106,11 +108,11 @@ class CurrentWritten:
 
     def get(self) -> WrittenEdits | None:
         """What there is, whether it counts or not."""
-        while self.folder and (mark := _mark(self.folder / _FOLDER / _FILE)) != self._mark:
+        while self.folder and (mark := _mark(self.folder / WRITTEN / _FILE)) != self._mark:
             try:
                 self._written, self._mark = WrittenEdits.load(self.folder), mark
             except EditsError:
-                if mark == _mark(self.folder / _FOLDER / _FILE):  # nobody wrote meanwhile
+                if mark == _mark(self.folder / WRITTEN / _FILE):  # nobody wrote meanwhile
                     raise
         return self._written
 
@@ -121,8 +123,8 @@ class CurrentWritten:
         elif written is not None:
             written.save(self.folder)
         else:
-            (self.folder / _FOLDER / _FILE).unlink(missing_ok=True)  # without it, there are none
-            shutil.rmtree(self.folder / _FOLDER, ignore_errors=True)
+            (self.folder / WRITTEN / _FILE).unlink(missing_ok=True)  # without it, there are none
+            shutil.rmtree(self.folder / WRITTEN, ignore_errors=True)
 
     def ids(self, now: CurrentEdits) -> frozenset[str]:
         """Which edits are answered from weights: all that were written, or none.
