@@ -17,7 +17,7 @@ from diekae_rag.counterfact.recall import Recall
 from diekae_rag.demo.reader import DEMO_WORDING
 from diekae_rag.demo.tokenizer import byte_level_bpe
 from diekae_rag.files import new_folder
-from diekae_rag.realtext.vocabulary import adapted_reader
+from diekae_rag.realtext.vocabulary import adapted_reader, save_reader
 from diekae_rag.training.loop import train
 from diekae_rag.training.schedule import Schedule
 from diekae_rag.training.tuning import Tuning
@@ -81,11 +81,7 @@ def train_fact_reader(
         checkpoint_every=100,
         show_progress=show_progress,
     )
-    nn.Module.eval(reader)
-    with new_folder(folder / "base") as temporary:
-        reader.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-    return reader
+    return save_reader(reader, tokenizer, folder / "base")
 
 
 def _noting(reader: LlamaForCausalLM, recall: Recall, folder: Path) -> Callable[[], float]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["WRITING", "WRITTEN", "CurrentWritten", "WrittenEdits", "base_fingerprint"]
 
 WRITTEN, WRITING = "written", "writing-"
-"""In a folder of edits: the folder of the weights, and how that of an unfinished training begins."""
+"""In a folder of edits: where weights are, and how the folder of an unfinished training begins."""
 _FILE = "written.json"
 _ROWS = 64
 

@@ -14,7 +14,7 @@ from diekae_rag.data.records import Record
 from diekae_rag.demo.reader import DEMO_WORDING
 from diekae_rag.files import new_folder
 from diekae_rag.realtext.mixture import Mixture
-from diekae_rag.realtext.vocabulary import adapted_reader, train_text_tokenizer
+from diekae_rag.realtext.vocabulary import adapted_reader, save_reader, train_text_tokenizer
 from diekae_rag.training.examples import Examples
 from diekae_rag.training.loop import train
 from diekae_rag.training.schedule import Schedule
@@ -73,8 +73,4 @@ def train_text_reader(
         accelerator=accelerator,
         show_progress=show_progress,
     )
-    nn.Module.eval(reader)
-    with new_folder(folder / "base") as temporary:
-        reader.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-    return reader
+    return save_reader(reader, tokenizer, folder / "base")

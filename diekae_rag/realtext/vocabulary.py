@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoTokenizer,
     LlamaForCausalLM,
@@ -15,9 +16,10 @@ from transformers import (
 
 from diekae_rag.data.records import Record
 from diekae_rag.demo.tokenizer import byte_level_bpe
+from diekae_rag.files import new_folder
 from diekae_rag.locations import demo_folder
 
-__all__ = ["adapted_reader", "train_text_tokenizer"]
+__all__ = ["adapted_reader", "save_reader", "train_text_tokenizer"]
 
 VOCAB_SIZE = 8192
 
@@ -57,4 +59,15 @@ def adapted_reader(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     reader.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     embeddings = reader.get_input_embeddings()
     embeddings.weight.copy_(new)
+    return reader
+
+
+def save_reader(
+    reader: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> LlamaForCausalLM:
+    """Keeps a reader that has been trained, and its tokenizer, as the base model in a folder."""
+    nn.Module.eval(reader)
+    with new_folder(folder) as temporary:
+        reader.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
     return reader
