@@ -21,6 +21,8 @@ from diekae_rag.training.loop import default_accelerator
 from tests.conftest import build_base, build_encoders
 from tests.counterfact.conftest import EDIT, LONE_FACTS, TEMPLATES, WordEmbedder, written
 
+WRITTEN_AFTER = {"half_removed", "loaded", "rolled_back"}
+
 
 @pytest.fixture
 def folder(tokenizer, tmp_path):
@@ -135,6 +137,32 @@ def test_saved_and_loaded_edits_give_the_same_replies(measurer):
     assert measurer.measure(cell("as_knowledge", 10, "loaded"))["as_before"] == 1.0
 
 
+def test_edits_added_one_by_one_give_the_same_replies(measurer):
+    measured = measurer.measure(cell("as_knowledge", 10, "one_by_one"))
+
+    assert measured["as_before"] == 1.0
+    assert measured["seconds_each"] > 0
+    assert len(measurer.model.edits) == 0
+
+
+def test_edits_in_weights_are_written_once_for_all_that_comes_after(measurer, monkeypatch):
+    trained = []
+    write = measurer.model.write_edits
+    monkeypatch.setattr(
+        measurer.model, "write_edits", lambda **options: trained.append(1) or write(**options)
+    )
+    loaded, halved, back = (
+        measurer.measure(cell("in_weights", 10, condition, steps=3))
+        for condition in ("loaded", "half_removed", "rolled_back")
+    )
+    measurer.measure(cell("in_weights", 9, "loaded", steps=3))
+
+    assert len(trained) == 2
+    assert loaded["as_before"] == 1.0
+    assert halved["removed_as_unedited"] == 1.0
+    assert back["bit_identical"] == 1.0
+
+
 def test_calls_are_timed_with_and_without_edits(measurer):
     measured = measurer.measure(cell("as_knowledge", 10, "calls", shape="tiny"))
 
@@ -159,12 +187,15 @@ def test_fine_tuning_learns_its_edits_and_leaves_the_reader_as_it_was(folder, me
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
 
 
-def test_every_cell_is_asked_for_once_and_what_comes_after_for_way_2_alone():
+def test_every_cell_is_asked_for_once_and_what_comes_after_for_both_ways_alone():
     cells = table_cells(ARMS, [1, 10, 1000, 10_000])
 
     assert len(set(cells)) == len(cells)
     assert {c.condition for c in cells if c.arm == "as_knowledge"} == set(CONDITIONS)
-    assert {c.condition for c in cells if c.arm != "as_knowledge"} == {"added"}
+    assert {c.condition for c in cells if c.arm == "in_weights"} == {"added", *WRITTEN_AFTER}
+    others = [c for c in cells if c.arm not in ("as_knowledge", "in_weights")]
+    assert {c.condition for c in others} == {"added"}
+    assert {c.count for c in cells if c.condition in WRITTEN_AFTER} == {1000}
     assert [c.count for c in cells if c.arm == "unedited"] == [1000]
     with pytest.raises(ValueError, match="arm must be one of"):
         CellOfEdits("other", 1)
@@ -204,7 +235,7 @@ def test_the_command_measures_prints_and_draws(folder, tmp_path, monkeypatch, ca
     printed = capsys.readouterr().out
     assert "held-out edits" in printed.lower()
     assert "another relation of its subject" in printed
-    assert len(json.loads(out.read_text())["cells"]) == 7
+    assert len(json.loads(out.read_text())["cells"]) == 8
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert set(json.loads((tmp_path / "m.json").read_text())) == {"matching", "machine"}
     assert template_of(EDIT) in TEMPLATES

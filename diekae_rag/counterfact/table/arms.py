@@ -136,12 +136,13 @@ class _OwnWordsOnly:
         return np.ones((len(texts), 1), np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InWeights:
     """Way 1: encoders that read the prompt alone are trained to hold the edits in their weights.
 
     Whatever is answered comes from weights: no edit is read. They learn other wordings, and what
-    is not edited, from the examples that matching is calibrated on.
+    is not edited, from the examples that matching is calibrated on. What was written last is kept:
+    the same edits are not written anew.
 
     Args:
         model: Whose ``edits`` they become.
@@ -154,12 +155,28 @@ class InWeights:
     examples: Sequence[Mapping[str, Any]]
     most_steps: int = 600
     most_sets: int = 3
+    _last: tuple[tuple[Edit, ...], float, tempfile.TemporaryDirectory[str]] | None = field(
+        default=None, init=False
+    )
 
     @contextmanager
     def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
         """The model with the edits written into encoders of their own."""
+        if self._last is None or self._last[0] != tuple(edits):
+            self._last = self._written(edits)
+        _, seconds, folder = self._last
+        with AsKnowledge(self.model, _OwnWordsOnly()).edited(()) as edited:
+            edited.model.edits.load(Path(folder.name) / "edits")
+            yield Edited(edited.model, seconds)
+
+    def _written(
+        self, edits: Sequence[Edit]
+    ) -> tuple[tuple[Edit, ...], float, tempfile.TemporaryDirectory[str]]:
+        folder = tempfile.TemporaryDirectory()
         with AsKnowledge(self.model, _OwnWordsOnly()).edited(edits) as added:
             steps = min(self.most_steps, usual_steps(len(edits)))
             began = time.perf_counter()
             added.model.write_edits(num_steps=steps, examples=self.examples)
-            yield Edited(added.model, added.seconds + time.perf_counter() - began)
+            seconds = added.seconds + time.perf_counter() - began
+            added.model.edits.save(Path(folder.name) / "edits")
+        return tuple(edits), seconds, folder

@@ -1,8 +1,9 @@
-"""What becomes of edits that are removed, saved and loaded, or rolled back."""
+"""What becomes of edits that are removed, saved and loaded, rolled back, or came one by one."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,24 @@ def _loaded(edited: Edited, questions: Sequence[Question]) -> dict[str, Any]:
     return {**figures_of(questions, after), "as_before": share_alike(after, before)}
 
 
+def _one_by_one(edited: Edited, questions: Sequence[Question]) -> dict[str, Any]:
+    """The same edits, each added by a call of its own, and asked once more."""
+    before = ask(edited, questions)
+    edits = edited.model.edits
+    at_once = edits.list()
+    edits.clear()
+    began = time.perf_counter()
+    for edit in at_once:
+        edits.add(edit.subject, edit.prompt, edit.old, edit.new)
+    seconds = (time.perf_counter() - began) / max(1, len(at_once))
+    after = ask(edited, questions)
+    return {
+        **figures_of(questions, after),
+        "as_before": share_alike(after, before),
+        "seconds_each": seconds,
+    }
+
+
 def _rolled_back(edited: Edited, questions: Sequence[Question]) -> dict[str, Any]:
     """Back to the beginning: the logits after every prompt are those without any edit."""
     prompts = [question.prompt for question in questions]
@@ -65,6 +84,7 @@ Measure = Callable[[Edited, Sequence[Question]], dict[str, Any]]
 AFTER: Mapping[str, Measure] = {
     "half_removed": _half_removed,
     "loaded": _loaded,
+    "one_by_one": _one_by_one,
     "rolled_back": _rolled_back,
 }
 """Name -> what changes the edits of a model and asks it then, given all questions."""

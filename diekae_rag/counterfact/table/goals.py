@@ -68,6 +68,7 @@ def _values(found: Mapping[tuple[str, int, str], _Cell]) -> Iterator[_Value]:
     for condition, figure, text in (
         ("half_removed", "removed_as_unedited", "removed edits answer as unedited"),
         ("loaded", "as_before", "saved and loaded, replies as before"),
+        ("one_by_one", "as_before", "added one by one, replies as at once"),
         ("rolled_back", "bit_identical", "rolled back, prompts bit-identical"),
     ):
         if (after := found.get(("as_knowledge", _COUNT, condition))) is not None:

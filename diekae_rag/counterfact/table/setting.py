@@ -20,9 +20,15 @@ ARMS = (
 """``as_knowledge`` is way 2, with ``_default`` as the embedder comes; ``in_weights`` is way 1."""
 
 COUNTS = (1, 10, 100, 1000, 10_000)
-CONDITIONS = ("added", "half_removed", "loaded", "rolled_back", "calls")
+CONDITIONS = ("added", "half_removed", "loaded", "rolled_back", "one_by_one", "calls")
 """What is measured: after adding; after removing every second edit; after saving and loading; after
-going back to the beginning; what calls cost."""
+going back to the beginning; with each edit added by a call of its own; what calls cost."""
+
+AFTER_ADDING = {
+    "as_knowledge": ("half_removed", "loaded", "rolled_back", "one_by_one"),
+    "in_weights": ("half_removed", "loaded", "rolled_back"),
+}
+"""Arm -> the conditions that make sense for it."""
 
 STEPS = {"in_weights": 600, "full": 300, "lora": 300}
 """Most training steps of the arms that train, where nothing else is asked for."""
@@ -85,10 +91,10 @@ def table_cells(
     shapes: Sequence[str] = (),
     **common: Any,
 ) -> list[CellOfEdits]:
-    """Every cell, an arm at a time: its numbers of edits, and for way 2 what comes after.
+    """Every cell, an arm at a time: its numbers of edits, and for both ways what comes after.
 
-    What comes after is measured on the largest set of at most 1,000, calls with the largest. So are
-    arms for which the number makes no difference, or hardly any.
+    What comes after is measured on the largest set of at most 1,000, calls with the largest of way
+    2. Arms for which the number makes no difference, or hardly any, have one of at most 1,000.
 
     Args:
         arms: Which ones.
@@ -105,12 +111,13 @@ def table_cells(
     most = max((count for count in counts if count <= _TOGETHER), default=min(counts))
     cells = []
     for arm in arms:
-        own = [most] if arm in _ONE_COUNT else sorted(counts)
-        trained = steps.get(arm, 0)
-        cells += [CellOfEdits(arm, count, steps=trained, **common) for count in own]
+        trained = {"steps": steps.get(arm, 0), **common}
+        for count in [most] if arm in _ONE_COUNT else sorted(counts):
+            cells.append(CellOfEdits(arm, count, **trained))
+            if count == most:  # before others are added: edits in weights are written once
+                after = AFTER_ADDING.get(arm, ())
+                cells += [CellOfEdits(arm, count, condition, **trained) for condition in after]
         if arm == "as_knowledge":
-            after = CONDITIONS[1:-1]
-            cells += [CellOfEdits(arm, most, condition, **common) for condition in after]
             large = max(counts)
             cells += [CellOfEdits(arm, large, "calls", shape=s, **common) for s in ("", *shapes)]
     return cells

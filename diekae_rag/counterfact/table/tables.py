@@ -72,7 +72,8 @@ def _recall(cells: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 def _half_removed(cell: Mapping[str, Any]) -> Table:
     table = Table(
-        title=f"After {cell['num_removed']:,} of {cell['setting']['count']:,} are removed"
+        title=f"{cell['setting']['arm']}: after {cell['num_removed']:,} of "
+        f"{cell['setting']['count']:,} are removed"
     )
     _head(table, ("edits",), (*_FIGURES, "as unedited"))
     table.add_row("kept", *_shares(cell["kept"]), "")
@@ -82,15 +83,25 @@ def _half_removed(cell: Mapping[str, Any]) -> Table:
 
 
 def _lines(by_condition: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    loaded = [
-        f"Saved and loaded: {_per_cent(cell['as_before'])} % of all replies are as before."
+    lines = [
+        f"{_name(cell)}, saved and loaded: {_per_cent(cell['as_before'])} % of all replies are as "
+        "before."
         for cell in by_condition.get("loaded", [])
     ]
-    return loaded + [
-        f"Rolled back: of {cell['num_prompts']:,} prompts, {_per_cent(cell['bit_identical'])} % "
-        "are bit-identical."
+    lines += [
+        f"{_name(cell)}, added one by one, {1e3 * cell['seconds_each']:.1f} ms each: "
+        f"{_per_cent(cell['as_before'])} % of all replies are as when added at once."
+        for cell in by_condition.get("one_by_one", [])
+    ]
+    return lines + [
+        f"{_name(cell)}, rolled back: of {cell['num_prompts']:,} prompts, "
+        f"{_per_cent(cell['bit_identical'])} % are bit-identical."
         for cell in by_condition.get("rolled_back", [])
     ]
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    return f"{cell['setting']['arm']}, {cell['setting']['count']:,} edits"
 
 
 def _calls(cell: Mapping[str, Any]) -> Table:
