@@ -17,14 +17,14 @@ from diekae_rag.requests import pad_left
 from diekae_rag.stopping import Watch
 
 if TYPE_CHECKING:
-    from diekae_rag.model import DiekaeModel
+    from diekae_rag.injected import InjectedModel
 
 __all__ = ["answer_batch"]
 
 
 @torch.no_grad()
 def answer_batch(
-    model: DiekaeModel,
+    model: InjectedModel,
     batch: Batch,
     on_start: Callable[[Watch], None] | None = None,
     on_answer: Callable[[int, Answer], None] | None = None,
@@ -86,7 +86,7 @@ def answer_batch(
 class _Rows:
     """The rows of a batch that runs: when each ended, and what its answer is."""
 
-    def __init__(self, model: DiekaeModel, batch: Batch, watch: Watch) -> None:
+    def __init__(self, model: InjectedModel, batch: Batch, watch: Watch) -> None:
         self.model, self.batch, self.watch = model, batch, watch
         self.began = self.encoded = self.ended = 0.0
         self.reused: list[int] = []

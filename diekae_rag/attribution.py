@@ -14,13 +14,13 @@ from diekae_rag.requests import Request
 from diekae_rag.scoring import score_rows
 
 if TYPE_CHECKING:
-    from diekae_rag.model import DiekaeModel
+    from diekae_rag.injected import InjectedModel
 
 __all__ = ["attribute", "share_out"]
 
 
 def attribute(
-    model: DiekaeModel, request: Request, tokens: list[int], mode: Mode, max_new_tokens: int
+    model: InjectedModel, request: Request, tokens: list[int], mode: Mode, max_new_tokens: int
 ) -> tuple[list[Attribution], int]:
     """What each passage contributed to an answer.
 

@@ -12,7 +12,7 @@ from diekae_rag.batching import Batch
 from diekae_rag.worker import Ended, Reading, Worker
 
 if TYPE_CHECKING:
-    from diekae_rag.model import DiekaeModel
+    from diekae_rag.injected import InjectedModel
 
 __all__ = ["Completions"]
 
@@ -28,7 +28,7 @@ class Completions(Reading[tuple[int, Answer]]):
         batches: What is run, one after the other.
     """
 
-    def __init__(self, model: DiekaeModel, batches: Sequence[Batch]) -> None:
+    def __init__(self, model: InjectedModel, batches: Sequence[Batch]) -> None:
         self._worker = Worker(partial(_run, model, batches))
 
     def __next__(self) -> tuple[int, Answer]:
@@ -46,7 +46,7 @@ class Completions(Reading[tuple[int, Answer]]):
         raise StopIteration
 
 
-def _run(model: DiekaeModel, batches: Sequence[Batch], worker: Worker) -> None:
+def _run(model: InjectedModel, batches: Sequence[Batch], worker: Worker) -> None:
     for batch in batches:
         if worker.closed.is_set():
             return

@@ -18,14 +18,14 @@ from diekae_rag.answers import Mode
 from diekae_rag.requests import Request, pad_left
 
 if TYPE_CHECKING:
-    from diekae_rag.model import DiekaeModel
+    from diekae_rag.injected import InjectedModel
 
 __all__ = ["laid_out", "score_rows"]
 
 
 @contextmanager
 def laid_out(
-    model: DiekaeModel, requests: Sequence[Request], answers: Sequence[list[int]], mode: Mode
+    model: InjectedModel, requests: Sequence[Request], answers: Sequence[list[int]], mode: Mode
 ) -> Iterator[dict[str, Any]]:
     """What to call the base model with, while it is held and what the mode injects is open.
 
@@ -60,7 +60,7 @@ def laid_out(
 
 @torch.no_grad()
 def score_rows(
-    model: DiekaeModel, requests: Sequence[Request], answers: Sequence[list[int]], mode: Mode
+    model: InjectedModel, requests: Sequence[Request], answers: Sequence[list[int]], mode: Mode
 ) -> list[float]:
     """Log-likelihood of each row's answer, in nats; of no tokens it is 0.
 

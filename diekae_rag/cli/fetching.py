@@ -15,7 +15,7 @@ from diekae_rag.cli.options import AsJson
 
 if TYPE_CHECKING:
     from diekae_rag.data.records import Record
-    from diekae_rag.data.sets import Edit
+    from diekae_rag.data.sets import EditRecord
 
 __all__ = ["fetch"]
 
@@ -54,7 +54,7 @@ def fetch(
     about, counts = SETS[name], {}
     with new_files(folder) as temporary:
         for wanted in split or about.splits:
-            held: list[Edit] | list[Record]
+            held: list[EditRecord] | list[Record]
             if name in EDIT_SETS:
                 held = load_edits(name, wanted, cache=cache, source=source)
             else:
@@ -69,13 +69,13 @@ def fetch(
         show(f"{folder / wanted}.jsonl: {number:,} records")
 
 
-def _lines(held: Iterable[Record | Edit]) -> str:
+def _lines(held: Iterable[Record | EditRecord]) -> str:
     import json
 
     return "".join(json.dumps(_row(item), ensure_ascii=False) + "\n" for item in held)
 
 
-def _row(item: Record | Edit) -> dict[str, Any]:
+def _row(item: Record | EditRecord) -> dict[str, Any]:
     """What ``read_records`` reads; an edit's new target is the answer, its other fields stay."""
     row = asdict(item)
     return row if "answer" in row else {"answer": row["target_new"], **row}

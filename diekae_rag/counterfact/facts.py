@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from diekae_rag.data.sets import Edit, load_edits
+from diekae_rag.data.sets import EditRecord, load_edits
 from diekae_rag.data.sets.reading import json_lines, lines_of
 
 __all__ = ["Facts", "fact_text", "read_facts", "template_of"]
@@ -21,8 +21,8 @@ class Facts:
         valid: Facts that are edited in measuring only. They are known all the same.
     """
 
-    train: tuple[Edit, ...]
-    valid: tuple[Edit, ...]
+    train: tuple[EditRecord, ...]
+    valid: tuple[EditRecord, ...]
 
     def known(self) -> dict[str, str]:
         """Prompts and their true targets, those of neighbours too; no paraphrase is among them.
@@ -38,7 +38,7 @@ class Facts:
                         facts.setdefault(prompt, edit.target_true)
         return facts
 
-    def editable(self) -> list[Edit]:
+    def editable(self) -> list[EditRecord]:
         """What training may edit: nothing about a held-out subject, no held-out paraphrase."""
         subjects = {edit.subject.casefold() for edit in self.valid}
         held_out = {text for edit in self.valid for text in edit.paraphrase_prompts}
@@ -57,16 +57,16 @@ class Facts:
             found.setdefault(template_of(edit), set()).update(both)
         return {template: sorted(targets) for template, targets in found.items()}
 
-    def _all(self) -> Iterator[Edit]:
+    def _all(self) -> Iterator[EditRecord]:
         yield from self.train
         yield from self.valid
 
 
-def template_of(edit: Edit) -> str:
+def template_of(edit: EditRecord) -> str:
     """The prompt with a place for the subject, which names the relation.
 
     Example:
-        >>> template_of(Edit("Ada", "The home of Ada is", "Turin", "Bern"))
+        >>> template_of(EditRecord("Ada", "The home of Ada is", "Turin", "Bern"))
         'The home of {} is'
     """
     return edit.prompt.replace(edit.subject, "{}", 1)
@@ -100,9 +100,9 @@ def read_facts(source: str | Path) -> Facts:
     return Facts(tuple(train), tuple(valid))
 
 
-def _lines(path: Path) -> Iterable[Edit]:
+def _lines(path: Path) -> Iterable[EditRecord]:
     for row in json_lines(lines_of(path), str(path)):
-        yield Edit(
+        yield EditRecord(
             row["subject"].text(),
             row["prompt"].text(),
             row["target_true"].text(),

@@ -13,7 +13,7 @@ from rich.table import Table
 from diekae_rag.counterfact.facts import template_of
 from diekae_rag.counterfact.table.questions import Questions
 from diekae_rag.counterfact.table.sets import EditSets
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing import Edits
 from diekae_rag.index.embedder import Embedder
 
@@ -79,11 +79,11 @@ def measure_matching(
 
 
 def _shares(
-    edits: Edits, sets: EditSets, asked: Sequence[Edit], count: int
+    edits: Edits, sets: EditSets, asked: Sequence[EditRecord], count: int
 ) -> dict[str, float | int]:
     rng = random.Random(0)
     questions = Questions(sets).about(asked)
-    prompts: dict[str, list[tuple[str, Edit | None]]] = {
+    prompts: dict[str, list[tuple[str, EditRecord | None]]] = {
         "own prompt": [(edit.prompt, edit) for edit in asked],
         "paraphrase": [(q.prompt, q.edit) for q in questions if q.kind == "paraphrase"],
         "another relation of its subject": [
@@ -105,7 +105,7 @@ def _shares(
     return {**shares, **times, "num_asked": len(asked)}
 
 
-def _share(edits: Edits, prompts: Sequence[tuple[str, Edit | None]]) -> float:
+def _share(edits: Edits, prompts: Sequence[tuple[str, EditRecord | None]]) -> float:
     """For which an edit speaks: the one named, or where none is, any."""
     found = [
         any(edit is None or match.edit.prompt == edit.prompt for match in edits.find(prompt))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from diekae_rag.counterfact.facts import Facts, fact_text, template_of
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.training.batches import Episode
 
 __all__ = ["ASKING", "Asking", "Mixture", "Stated"]
@@ -20,7 +20,7 @@ Question = tuple[str, str]
 class Stated:
     """An edit as a passage states it, to whatever target."""
 
-    edit: Edit
+    edit: EditRecord
     target: str
 
     @property
@@ -94,7 +94,7 @@ class Mixture:
         """Edits of different subjects, half of the time of one template."""
         first = rng.choice(self.editable)
         pool = self._alike[template_of(first)] if rng.random() < 0.5 else self.editable
-        chosen: list[Edit] = [first]
+        chosen: list[EditRecord] = [first]
         for _ in range(50 * count):
             if len(chosen) >= count:
                 break
@@ -163,19 +163,19 @@ class Mixture:
             return []
         return [(prompt, self._truth[prompt])]
 
-    def _other_target(self, rng: random.Random, edit: Edit) -> str:
+    def _other_target(self, rng: random.Random, edit: EditRecord) -> str:
         if rng.random() < 0.3:
             return edit.target_new
         others = [t for t in self.targets[template_of(edit)] if t != edit.target_true]
         return rng.choice(others)
 
     @cached_property
-    def _alike(self) -> Mapping[str, list[Edit]]:
-        found: dict[str, list[Edit]] = {}
+    def _alike(self) -> Mapping[str, list[EditRecord]]:
+        found: dict[str, list[EditRecord]] = {}
         for edit in self.editable:
             found.setdefault(template_of(edit), []).append(edit)
         return found
 
 
-def _names(edit: Edit, subject: str) -> bool:
+def _names(edit: EditRecord, subject: str) -> bool:
     return any(subject in text for text in (edit.prompt, *edit.paraphrase_prompts))

@@ -11,18 +11,18 @@ import pytest
 
 from diekae_rag.counterfact.facts import Facts, read_facts
 from diekae_rag.counterfact.table.sets import draw_sets
-from diekae_rag.data.sets.counterfact import Edit
+from diekae_rag.data.sets.counterfact import EditRecord
 
 TOWNS = ("Bern", "Turin", "Oslo", "Kyoto", "Lima", "Quito")
 HELD_OUT = 34
 
 
-def fact(number: int) -> Edit:
+def fact(number: int) -> EditRecord:
     """An invented fact; the first six subjects have two, one of them held out."""
     name = f"Ada{number % HELD_OUT:02}x"
     template = ("The home of {} is", "{} works in")[number % 2]
     true, new = TOWNS[number % 6], TOWNS[(number + 1) % 6]
-    return Edit(
+    return EditRecord(
         name,
         template.replace("{}", name),
         true,
@@ -35,7 +35,7 @@ def fact(number: int) -> Edit:
 FACTS = [fact(number) for number in range(40)]  # the last 6 are held out
 
 
-def as_row(edit: Edit) -> dict[str, object]:
+def as_row(edit: EditRecord) -> dict[str, object]:
     """One line of the folder's files."""
     return {
         "subject": edit.subject,
@@ -73,7 +73,7 @@ TEMPLATES = ("The home of {} is", "{} works in", "{} was born in")
 def lone_fact(number):
     """An invented fact, one to a subject, whose neighbour has the same template."""
     template, true, new = TEMPLATES[number % 3], TOWNS[number % 6], TOWNS[(number + 1) % 6]
-    return Edit(
+    return EditRecord(
         f"Ada{number:03}x",
         template.replace("{}", f"Ada{number:03}x"),
         true,

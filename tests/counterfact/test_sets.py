@@ -7,7 +7,7 @@ from diekae_rag.counterfact.matching import measure_matching
 from diekae_rag.counterfact.relations import relation_names
 from diekae_rag.counterfact.table.questions import Questions
 from diekae_rag.counterfact.table.sets import NamedSubjects, draw_sets
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from tests.counterfact.conftest import EDIT, LONE_FACTS, TEMPLATES, WordEmbedder
 
 
@@ -34,7 +34,7 @@ def test_nothing_unrelated_and_no_example_is_about_an_edited_subject(sets):
 
 
 def test_a_fact_is_edited_once_however_it_is_worded():
-    again = Edit(EDIT.subject, f"As for {EDIT.subject}, home is", EDIT.target_true, "Rome")
+    again = EditRecord(EDIT.subject, f"As for {EDIT.subject}, home is", EDIT.target_true, "Rome")
     twice = Facts(LONE_FACTS.train, (EDIT, again))
 
     drawn = [edit for edit in draw_sets(twice, most=30).edits if edit.subject == EDIT.subject]
@@ -46,7 +46,9 @@ def test_templates_are_of_one_relation_where_neighbours_say_so():
     def edit(number, template, neighbour):
         name = f"Ada{number}"
         said = template.replace("{}", name)
-        return Edit(name, said, "Bern", "Oslo", (), (neighbour.replace("{}", f"Eva{number}"),))
+        return EditRecord(
+            name, said, "Bern", "Oslo", (), (neighbour.replace("{}", f"Eva{number}"),)
+        )
 
     one, same, other = TEMPLATES
     edits = [edit(n, one, same) for n in range(5)] + [edit(n, other, other) for n in range(5, 9)]
@@ -70,8 +72,8 @@ def test_each_edit_is_asked_by_all_its_prompts(sets):
 
 
 def test_a_neighbour_that_an_edit_changes_is_not_asked():
-    other = Edit("Bo", "Bo lives in", EDIT.target_true, "Rome")
-    beside = Edit(
+    other = EditRecord("Bo", "Bo lives in", EDIT.target_true, "Rome")
+    beside = EditRecord(
         EDIT.subject, EDIT.prompt, EDIT.target_true, EDIT.target_new, (), ("The home of Bo is",)
     )
     sets = draw_sets(Facts(LONE_FACTS.train, (beside, other)), most=30)

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from diekae_rag.data import Record, read_records
-from diekae_rag.data.sets import SETS, Edit, load_edits, load_set
+from diekae_rag.data.sets import SETS, EditRecord, load_edits, load_set
 
 CONVERSATION = {
     "status": 1,
@@ -327,7 +327,7 @@ def counterfact(path, number):
 def test_counterfact_gives_edits_with_all_their_prompts(tmp_path):
     edits = load_edits("counterfact", "train", source=counterfact(tmp_path, 20))
 
-    assert edits[0] == Edit(
+    assert edits[0] == EditRecord(
         "Ada 0",
         "Ada 0 lives in",
         "Turin",
@@ -375,7 +375,7 @@ def test_zsre_gives_edits_with_a_question_about_something_else(tmp_path):
     (valid,) = load_edits("zsre", "valid", source=source)
 
     assert train == [
-        Edit(
+        EditRecord(
             "Ada",
             "Where does Ada live?",
             "Turin",

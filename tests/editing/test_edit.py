@@ -2,7 +2,7 @@
 
 import pytest
 
-from diekae_rag.data.sets.counterfact import Edit as CounterFactEdit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing import Edit, as_edit
 
 GIVEN = {"subject": "Ada", "prompt": "{} lives in", "old": "Rome", "new": "Turin"}
@@ -26,7 +26,7 @@ EXPECTED = Edit("Ada", "Ada lives in", "Rome", "Turin")
             },
             "paraphrase_prompts": ["Ada's home is"],
         },
-        CounterFactEdit("Ada", "Ada lives in", "Rome", "Turin", ("Ada's home is",)),
+        EditRecord("Ada", "Ada lives in", "Rome", "Turin", ("Ada's home is",)),
     ],
 )
 def test_an_edit_is_read_from_what_users_have(item):

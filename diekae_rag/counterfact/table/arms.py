@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from diekae_rag.counterfact.facts import fact_text
 from diekae_rag.counterfact.table.asking import Edited
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing import Edits
 from diekae_rag.editing.writing import usual_steps
 from diekae_rag.index.embedder import Embedder
@@ -38,7 +38,7 @@ class EditingArm(Protocol):
     def most_sets(self) -> int:
         """To how many sets of a size it is put, one after the other."""
 
-    def edited(self, edits: Sequence[Edit]) -> AbstractContextManager[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> AbstractContextManager[Edited]:
         """A model with these edits and no others, until the block ends."""
 
 
@@ -60,7 +60,7 @@ class Unedited:
     most_sets: int = 1
 
     @contextmanager
-    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> Iterator[Edited]:
         """The model itself, whatever the edits."""
         with without_edits(self.model):
             yield Edited(self.model)
@@ -78,7 +78,7 @@ class InContext:
     most_sets: int = 1
 
     @contextmanager
-    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> Iterator[Edited]:
         """The model itself, told of one edit with each prompt."""
         with without_edits(self.model):
             yield Edited(self.model, 0.0, lambda e: [fact_text(e.prompt, e.target_new)], "stuff")
@@ -102,7 +102,7 @@ class AsKnowledge:
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
 
     @contextmanager
-    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> Iterator[Edited]:
         """The model with edits added to it, in one change."""
         before, self.model.edits = self.model.edits, self._new_edits()
         try:
@@ -155,12 +155,12 @@ class InWeights:
     examples: Sequence[Mapping[str, Any]]
     most_steps: int = 600
     most_sets: int = 3
-    _last: tuple[tuple[Edit, ...], float, tempfile.TemporaryDirectory[str]] | None = field(
+    _last: tuple[tuple[EditRecord, ...], float, tempfile.TemporaryDirectory[str]] | None = field(
         default=None, init=False
     )
 
     @contextmanager
-    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> Iterator[Edited]:
         """The model with the edits written into encoders of their own."""
         if self._last is None or self._last[0] != tuple(edits):
             self._last = self._written(edits)
@@ -170,8 +170,8 @@ class InWeights:
             yield Edited(edited.model, seconds)
 
     def _written(
-        self, edits: Sequence[Edit]
-    ) -> tuple[tuple[Edit, ...], float, tempfile.TemporaryDirectory[str]]:
+        self, edits: Sequence[EditRecord]
+    ) -> tuple[tuple[EditRecord, ...], float, tempfile.TemporaryDirectory[str]]:
         folder = tempfile.TemporaryDirectory()
         with AsKnowledge(self.model, _OwnWordsOnly()).edited(edits) as added:
             steps = min(self.most_steps, usual_steps(len(edits)))

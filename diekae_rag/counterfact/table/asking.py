@@ -18,7 +18,7 @@ from diekae_rag.answers import Mode
 from diekae_rag.choosing import choose
 from diekae_rag.counterfact.table.metrics import Reply
 from diekae_rag.counterfact.table.questions import Question
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.model import DiekaeModel
 from diekae_rag.passages import as_passages
 from diekae_rag.requests import Request, pad_left
@@ -43,7 +43,7 @@ class Edited:
 
     model: DiekaeModel
     seconds: float = 0.0
-    tell: Callable[[Edit], list[str]] = lambda edit: []
+    tell: Callable[[EditRecord], list[str]] = lambda edit: []
     mode: Mode = "none"
 
 

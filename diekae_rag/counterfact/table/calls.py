@@ -13,7 +13,7 @@ from diekae_rag.bench.answering.summary import spread
 from diekae_rag.bench.answering.workload import build_answerer
 from diekae_rag.counterfact.facts import template_of
 from diekae_rag.counterfact.table.sets import EditSets
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing import Edits
 from diekae_rag.model import DiekaeModel
 
@@ -32,7 +32,12 @@ _NEW_TOKENS = 8
 
 
 def call_costs(
-    model: DiekaeModel, edits: Edits, sets: EditSets, added: Sequence[Edit], *, rounds: int = 40
+    model: DiekaeModel,
+    edits: Edits,
+    sets: EditSets,
+    added: Sequence[EditRecord],
+    *,
+    rounds: int = 40,
 ) -> dict[str, Any]:
     """Seconds of calls with edits and without, in turn; which is first changes with every round.
 
@@ -74,11 +79,11 @@ def call_costs(
 
 
 def _prompts(
-    rng: random.Random, sets: EditSets, added: Sequence[Edit], rounds: int
+    rng: random.Random, sets: EditSets, added: Sequence[EditRecord], rounds: int
 ) -> dict[str, list[str]]:
     drawn = [rng.choice(added) for _ in range(rounds + 1)]
 
-    def otherwise(edit: Edit, beginning: str) -> str:
+    def otherwise(edit: EditRecord, beginning: str) -> str:
         other = rng.choice(sets.others[template_of(edit)] or [template_of(edit)])
         return beginning + other.replace("{}", edit.subject)
 

@@ -30,7 +30,7 @@ from diekae_rag.counterfact.table.questions import Question, Questions
 from diekae_rag.counterfact.table.sets import EditSets, draw_sets
 from diekae_rag.counterfact.table.setting import CellOfEdits
 from diekae_rag.counterfact.table.tuned import Tuned
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.index.embedder import Embedder
 from diekae_rag.model import DiekaeModel
 from diekae_rag.training.loop import default_accelerator
@@ -146,7 +146,7 @@ class Measurer:
     def _recall(self) -> dict[str, float]:
         return Recall(self.facts, self.model.tokenizer).measure(self.model.base)
 
-    def _held_out(self, edits: Sequence[Edit]) -> Sequence[Edit]:
+    def _held_out(self, edits: Sequence[EditRecord]) -> Sequence[EditRecord]:
         return edits[: self.sets.num_held_out]
 
     @cached_property
@@ -183,7 +183,7 @@ class Measurer:
 
 
 def _locality(
-    edited: Edited, edits: Sequence[Edit], prompts: Sequence[str], unedited: Sequence[Tensor]
+    edited: Edited, edits: Sequence[EditRecord], prompts: Sequence[str], unedited: Sequence[Tensor]
 ) -> list[bool]:
     """Of unrelated prompts, whether each one's logits are the unedited model's, bit by bit.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diekae_rag.counterfact.table.sets import EditSets, NamedSubjects
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 
 __all__ = ["KINDS", "Kind", "Question", "Questions"]
 
@@ -31,7 +31,7 @@ class Question:
     prompt: str
     wanted: str
     other: str
-    edit: Edit
+    edit: EditRecord
 
 
 class Questions:
@@ -47,7 +47,7 @@ class Questions:
         self._named = NamedSubjects(sets.edits)
         self._prompts = {edit.prompt for edit in sets.edits}
 
-    def about(self, edits: Sequence[Edit]) -> list[Question]:
+    def about(self, edits: Sequence[EditRecord]) -> list[Question]:
         """What is asked about some of them."""
         asked: list[Question] = []
         for edit in edits:

@@ -9,7 +9,7 @@ from typing import Any
 
 from diekae_rag.counterfact.facts import Facts, template_of
 from diekae_rag.counterfact.relations import relation_names
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing.subjects import SubjectTable
 from diekae_rag.editing.words import plain_words
 
@@ -34,14 +34,14 @@ class EditSets:
             else.
     """
 
-    edits: tuple[Edit, ...]
+    edits: tuple[EditRecord, ...]
     num_held_out: int
     known: Mapping[str, str]
     unrelated: tuple[str, ...]
     examples: tuple[Mapping[str, Any], ...]
     others: Mapping[str, Sequence[str]]
 
-    def of(self, count: int, most: int) -> list[tuple[Edit, ...]]:
+    def of(self, count: int, most: int) -> list[tuple[EditRecord, ...]]:
         """Sets of ``count`` edits that have no edit in common, the first one first.
 
         Args:
@@ -55,15 +55,15 @@ class EditSets:
 class NamedSubjects:
     """The edits whose subject a prompt names, as words."""
 
-    def __init__(self, edits: Sequence[Edit]) -> None:
+    def __init__(self, edits: Sequence[EditRecord]) -> None:
         self._table = SubjectTable()
-        self._edits: dict[tuple[str, ...], list[Edit]] = {}
+        self._edits: dict[tuple[str, ...], list[EditRecord]] = {}
         for edit in edits:
             subject = plain_words(edit.subject)
             self._table.add(subject)
             self._edits.setdefault(subject, []).append(edit)
 
-    def in_prompt(self, prompt: str) -> list[Edit]:
+    def in_prompt(self, prompt: str) -> list[EditRecord]:
         """Those edits, whatever they say of it."""
         named = self._table.find(plain_words(prompt))
         return [edit for subject in named for edit in self._edits[subject]]
@@ -114,7 +114,7 @@ class _Taken:
         self._known = known
         self._facts: set[object] = set()
 
-    def takes(self, edit: Edit) -> bool:
+    def takes(self, edit: EditRecord) -> bool:
         """Whether an edit is the first about its fact; from now on it is taken."""
         subject = plain_words(edit.subject)
         about = {(subject, edit.target_true), (subject, plain_words(template_of(edit)))}
@@ -124,14 +124,14 @@ class _Taken:
         return True
 
 
-def _first(edits: Iterator[Edit], count: int, taken: _Taken) -> Iterator[Edit]:
+def _first(edits: Iterator[EditRecord], count: int, taken: _Taken) -> Iterator[EditRecord]:
     while count > 0 and (edit := next(edits, None)) is not None:
         if taken.takes(edit):
             count -= 1
             yield edit
 
 
-def _example(edit: Edit, relations: Mapping[str, str]) -> Mapping[str, Any]:
+def _example(edit: EditRecord, relations: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "subject": edit.subject,
         "prompt": edit.prompt,

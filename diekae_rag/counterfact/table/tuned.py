@@ -17,7 +17,7 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from diekae_rag.counterfact.table.asking import Edited
-from diekae_rag.data.sets import Edit
+from diekae_rag.data.sets import EditRecord
 from diekae_rag.model import DiekaeModel
 from diekae_rag.training.baselines import add_lora, lora_rank
 from diekae_rag.training.batches import Episode, PackedBatch, pack_stuffed
@@ -58,7 +58,7 @@ class Tuned:
     most_sets: int = 10
 
     @contextmanager
-    def edited(self, edits: Sequence[Edit]) -> Iterator[Edited]:
+    def edited(self, edits: Sequence[EditRecord]) -> Iterator[Edited]:
         """A model with other weights; the unedited one stays as it is."""
         base: PreTrainedModel = LlamaForCausalLM.from_pretrained(self.folder / "base")
         began = time.perf_counter()
@@ -72,7 +72,7 @@ class Tuned:
         finally:
             model.detach()
 
-    def _tuned(self, base: PreTrainedModel, edits: Sequence[Edit]) -> PreTrainedModel:
+    def _tuned(self, base: PreTrainedModel, edits: Sequence[EditRecord]) -> PreTrainedModel:
         trained: Any = base
         if self.is_lora:
             weights = sum(weight.numel() for weight in self.model.encoders.parameters())
@@ -94,11 +94,11 @@ class Tuned:
         merged: PreTrainedModel = trained.merge_and_unload() if self.is_lora else trained
         return merged
 
-    def _draw(self, edits: Sequence[Edit], a_step: int) -> Callable[[int], PackedBatch]:
+    def _draw(self, edits: Sequence[EditRecord], a_step: int) -> Callable[[int], PackedBatch]:
         """Batches by number; every epoch passes all edits in an order of its own."""
 
         @lru_cache(maxsize=2)
-        def order(epoch: int) -> list[Edit]:
+        def order(epoch: int) -> list[EditRecord]:
             return random.Random(epoch).sample(edits, len(edits))
 
         def draw(number: int) -> PackedBatch:

@@ -8,13 +8,13 @@ set is, ``locating`` finds its files, ``downloading`` fetches what is missing, `
 from diekae_rag.data.sets.catalog import EDIT_SETS, SETS, load_edits, load_set
 from diekae_rag.data.sets.description import PublicSet
 from diekae_rag.data.sets.downloading import DownloadError
-from diekae_rag.data.sets.edits import Edit
+from diekae_rag.data.sets.edits import EditRecord
 
 __all__ = [
     "EDIT_SETS",
     "SETS",
     "DownloadError",
-    "Edit",
+    "EditRecord",
     "PublicSet",
     "load_edits",
     "load_set",

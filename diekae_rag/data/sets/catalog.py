@@ -21,7 +21,7 @@ from diekae_rag.data.sets import (
     zsre,
 )
 from diekae_rag.data.sets.description import PublicSet, Reading
-from diekae_rag.data.sets.edits import Edit
+from diekae_rag.data.sets.edits import EditRecord
 from diekae_rag.data.sets.locating import locate
 from diekae_rag.warning import warn
 
@@ -56,7 +56,7 @@ _READERS: Mapping[str, Callable[[Reading], Iterator[Record]]] = {
     "proofwriter": proofwriter.read,
 }
 
-_EDIT_READERS: Mapping[str, Callable[[Reading], Iterator[Edit]]] = {
+_EDIT_READERS: Mapping[str, Callable[[Reading], Iterator[EditRecord]]] = {
     "counterfact": counterfact.read,
     "zsre": zsre.read,
 }
@@ -116,7 +116,7 @@ def load_set(
 
 def load_edits(
     name: str, split: str, *, cache: Path | None = None, source: str | Path | None = None
-) -> list[Edit]:
+) -> list[EditRecord]:
     """Loads facts to be overwritten.
 
     Args:

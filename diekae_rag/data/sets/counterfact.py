@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diekae_rag.data.sets.description import PublicSet, Reading
-from diekae_rag.data.sets.edits import Edit
+from diekae_rag.data.sets.edits import EditRecord
 from diekae_rag.data.sets.fields import Field
 from diekae_rag.data.sets.reading import json_items, lines_of
 
@@ -29,7 +29,7 @@ ABOUT = PublicSet(
 )
 
 
-def read(reading: Reading) -> Iterator[Edit]:
+def read(reading: Reading) -> Iterator[EditRecord]:
     """One edit for each fact of the split."""
     path = reading.paths[0]
     edits = [_edit(row) for row in json_items("".join(lines_of(path)), str(path))]
@@ -37,12 +37,12 @@ def read(reading: Reading) -> Iterator[Edit]:
     yield from edits[:cut] if reading.split == "train" else edits[cut:]
 
 
-def _edit(row: Field) -> Edit:
+def _edit(row: Field) -> EditRecord:
     rewrite = row["requested_rewrite"]
     template, subject = rewrite["prompt"].text(), rewrite["subject"].text()
     if "{}" not in template:
         raise rewrite["prompt"].wrong("a text with {} for the subject")
-    return Edit(
+    return EditRecord(
         subject,
         template.replace("{}", subject),
         rewrite["target_true"]["str"].text(),

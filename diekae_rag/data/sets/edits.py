@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Edit"]
+__all__ = ["EditRecord"]
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class EditRecord:
     """A fact to be overwritten.
 
     Args:

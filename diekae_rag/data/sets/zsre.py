@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diekae_rag.data.sets.description import PublicSet, Reading
-from diekae_rag.data.sets.edits import Edit
+from diekae_rag.data.sets.edits import EditRecord
 from diekae_rag.data.sets.fields import Field
 from diekae_rag.data.sets.reading import json_items, lines_of
 
@@ -32,7 +32,7 @@ ABOUT = PublicSet(
 )
 
 
-def read(reading: Reading) -> Iterator[Edit]:
+def read(reading: Reading) -> Iterator[EditRecord]:
     """One edit for each question of the split."""
     path = reading.paths[0]
     for row in json_items("".join(lines_of(path)), str(path)):
@@ -45,9 +45,9 @@ def read(reading: Reading) -> Iterator[Edit]:
             yield edit
 
 
-def _edit(row: Field) -> Edit:
+def _edit(row: Field) -> EditRecord:
     rephrase = row["rephrase"]
-    return Edit(
+    return EditRecord(
         row["subject"].text(),
         row["src"].text(),
         row["answers"][0].text(),
