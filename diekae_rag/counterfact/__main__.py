@@ -27,6 +27,7 @@ from diekae_rag.counterfact.table.report import measure_table
 from diekae_rag.counterfact.table.sets import draw_sets
 from diekae_rag.counterfact.table.setting import ARMS, COUNTS, STEPS, table_cells
 from diekae_rag.counterfact.table.tables import edit_tables
+from diekae_rag.data.records import read_records
 from diekae_rag.files import write_json
 from diekae_rag.index.embedder import SentenceTransformerEmbedder
 from diekae_rag.training.loop import default_accelerator
@@ -140,6 +141,10 @@ def matching(
     ] = None,
     asked: Annotated[int, typer.Option(min=1, help="Held-out edits asked about.")] = 1000,
     unrelated: Annotated[int, typer.Option(min=1, help="Unrelated prompts.")] = 1000,
+    questions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Records of questions about other things; may be given again."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
 ) -> None:
     """Prints for how many prompts an edit speaks that should, and that should not."""
@@ -149,6 +154,7 @@ def matching(
         SentenceTransformerEmbedder(),
         count or (1000, 10_000),
         num_asked=asked,
+        real=[record.prompt for path in questions or () for record in read_records(path)],
         on_step=lambda step: typer.echo(step, err=True),
     )
     _show(matching_table(report))

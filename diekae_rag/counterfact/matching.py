@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from diekae_rag.counterfact.facts import template_of
+from diekae_rag.counterfact.table.calls import not_met_before
 from diekae_rag.counterfact.table.questions import Questions
 from diekae_rag.counterfact.table.sets import EditSets
 from diekae_rag.data.sets import EditRecord
@@ -27,8 +28,10 @@ _FIGURES = (
     "another relation of its subject",
     "neighbour that is not edited",
     "unrelated",
+    "real question",
 )
 _TIMES = {
+    "seconds to calibrate": "seconds_to_calibrate",
     "seconds to add": "seconds",
     "ms to find, own prompt": "find_ms",
     "ms to find, new wording": "find_ms_new",
@@ -41,45 +44,52 @@ def measure_matching(
     counts: Sequence[int] = (1000, 10_000),
     *,
     num_asked: int = 1000,
+    real: Sequence[str] = (),
     on_step: Callable[[str], object] = lambda step: None,
 ) -> dict[str, Any]:
     """Shares of prompts for which an edit speaks.
 
     Asked are the same held-out edits for every number of edits: with their own prompts and
     paraphrases, for which they should speak themselves; with a template of another relation, for
-    which they should not; and neighbours and unrelated prompts, for which none should.
+    which they should not; and neighbours and unrelated prompts, for which none should. Unrelated
+    prompts name no subject of any edit, and few neighbours do; real questions come as they are.
 
     Args:
         sets: The edits, and what matching is calibrated on.
         embedder: What compares prompts.
         counts: Numbers of edits.
         num_asked: About how many of them is asked.
+        real: Questions that people asked about other things.
         on_step: Told what is about to run.
 
     Returns:
         For each way to match (as the embedder comes, calibrated, and calibrated with a
-        ``false_share`` of 0.01) and number of edits: the shares; ``seconds`` to add the edits;
+        ``false_share`` of 0.01) and number of edits: the shares; ``seconds`` to add the edits, and
+        ``seconds_to_calibrate`` before;
         ``find_ms``, the median for own prompts, and ``find_ms_new``, for wordings not met before.
     """
     asked = sets.edits[: min(num_asked, sets.num_held_out)]
     report: dict[str, Any] = {}
     for way, false_share in _WAYS.items():
-        edits, seconds = Edits(embedder), 0.0
+        edits, seconds, calibrating = Edits(embedder), 0.0, 0.0
         if false_share is not None:
+            began = time.perf_counter()
             edits.calibrate(sets.examples, false_share=false_share)
+            calibrating = time.perf_counter() - began
         for count in sorted(counts):
             on_step(f"{way}, {count:,} edits")
             more: Any = sets.edits[len(edits) : count]
             began = time.perf_counter()
             edits.add_many(more)
             seconds += time.perf_counter() - began
-            shares = _shares(edits, sets, asked[:count], count)
-            report.setdefault(way, {})[str(count)] = {**shares, "seconds": seconds}
+            shares = _shares(edits, sets, asked[:count], count, real)
+            times = {"seconds": seconds, "seconds_to_calibrate": calibrating}
+            report.setdefault(way, {})[str(count)] = {**shares, **times}
     return report
 
 
 def _shares(
-    edits: Edits, sets: EditSets, asked: Sequence[EditRecord], count: int
+    edits: Edits, sets: EditSets, asked: Sequence[EditRecord], count: int, real: Sequence[str]
 ) -> dict[str, float | int]:
     rng = random.Random(0)
     questions = Questions(sets).about(asked)
@@ -95,9 +105,10 @@ def _shares(
             (q.prompt, None) for q in questions if q.kind == "neighbourhood"
         ],
         "unrelated": [(prompt, None) for prompt in sets.unrelated],
+        "real question": [(prompt, None) for prompt in real],
     }
-    shares = {name: _share(edits, prompts[name]) for name in _FIGURES}
-    new = [f"Number {count + n}: {edit.prompt}" for n, edit in enumerate(asked[:_NEW_WORDINGS])]
+    shares = {name: _share(edits, prompts[name]) for name in _FIGURES if prompts[name]}
+    new = [not_met_before(count + n) + e.prompt for n, e in enumerate(asked[:_NEW_WORDINGS])]
     times = {
         "find_ms": _milliseconds(edits, [edit.prompt for edit in asked]),
         "find_ms_new": _milliseconds(edits, new),
@@ -135,7 +146,8 @@ def matching_table(report: Mapping[str, Any]) -> Table:
     for heading, _ in columns:
         table.add_column(heading, justify="right")
     for name in _FIGURES:
-        table.add_row(name, *(f"{100 * shares[name]:.1f}" for _, shares in columns))
+        if all(name in shares for _, shares in columns):
+            table.add_row(name, *(f"{100 * shares[name]:.1f}" for _, shares in columns))
     table.add_section()
     for text, name in _TIMES.items():
         table.add_row(text, *(f"{shares[name]:.2f}" for _, shares in columns))

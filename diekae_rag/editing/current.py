@@ -35,6 +35,7 @@ class CurrentEdits:
         self.edits: dict[int, Edit] = {}
         self.version = 0
         self._mark: tuple[int, ...] = ()
+        self._own = object()
         settings = store.settings()
         if settings and not reembed:
             embedder.take(settings, store.path)
@@ -50,6 +51,11 @@ class CurrentEdits:
         """Where the store's file is."""
         return None if self.store.path is None else self.store.path.parent
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Another one as soon as any edit, or how edits are found, is another."""
+        return self._own, self._mark, self.version, self.embedder.space, self.embedder.threshold
+
     def in_memory(self) -> CurrentEdits:
         """The same, of which nothing is written anywhere."""
         other = CurrentEdits(self.store.copy(), EditEmbedder(self.embedder.given))
@@ -64,6 +70,7 @@ class CurrentEdits:
         texts.add(missing, self.embedder.embed(missing))
         with self.store.writing():
             self.store.set(self.embedder.settings())
+        texts.remove_others()
         self._mark = ()  # what is here was found by other vectors
         self.refresh()
 

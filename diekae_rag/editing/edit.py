@@ -22,7 +22,7 @@ class Edit:
 
     Args:
         subject: Whom or what it is about.
-        prompt: What the fact completes. It names the subject, or has ``{}`` in its place.
+        prompt: What the fact completes. It names the subject, or else has ``{}`` in its place.
         old: How it was completed before.
         new: How it is completed from now on.
         id: Given when it is added; ``""`` before.
@@ -58,7 +58,11 @@ class Edit:
             raise ValueError(f"the edit changes nothing: old and new are both {self.new!r}.")
         if not plain_words(self.subject):
             raise ValueError(f"the subject {self.subject!r} has no letter or digit to know it by.")
-        object.__setattr__(self, "prompt", self.prompt.replace("{}", self.subject))
+        if "{}" in self.subject:
+            raise ValueError(f"the subject {self.subject!r} has {{}} in it, which stands for one.")
+        if not self._places:  # where the prompt names it already, braces mean themselves
+            object.__setattr__(self, "prompt", self.prompt.replace("{}", self.subject))
+            del self.__dict__["_places"]
         if not self._places:
             raise ValueError(
                 f"the prompt {self.prompt!r} does not name the subject {self.subject!r}; write it "

@@ -18,7 +18,7 @@ from diekae_rag.editing.embedding import EditEmbedder
 from diekae_rag.editing.errors import EditsError
 from diekae_rag.editing.fitting import EditCalibration, fit
 from diekae_rag.editing.folder import open_store, save_edits
-from diekae_rag.editing.lines import read_edits, write_edits
+from diekae_rag.editing.lines import read_edits, read_examples, write_edits
 from diekae_rag.editing.matching import Match
 from diekae_rag.editing.store import Change, EditStore
 from diekae_rag.editing.written import CurrentWritten, WrittenEdits
@@ -56,6 +56,7 @@ class Edits:
         self._lock = threading.RLock()
         self._now = CurrentEdits(EditStore(), EditEmbedder(embedder))
         self._written = CurrentWritten(None)
+        self._fingerprint: tuple[object, str] = (None, "")  # of what, and what it is
 
     @contextmanager
     def _current(self) -> Iterator[CurrentEdits]:
@@ -97,19 +98,11 @@ class Edits:
     def fingerprint(self) -> str:
         """Tells these edits from others that answer otherwise; ``""`` without any."""
         with self._current() as now:
-            if not now.edits:
-                return ""
-            said = sorted([e.subject, e.prompt, e.new] for e in now.in_force())
             written = self._written.get() if self._written.ids(now) else None
-            content = json.dumps(
-                [
-                    now.embedder.settings()["projection"],
-                    now.embedder.threshold,
-                    said,
-                    written.fingerprint if written else "",
-                ]
-            )
-            return hashlib.sha256(content.encode()).hexdigest()[:16]
+            of = now.state, written.fingerprint if written else ""
+            if of != self._fingerprint[0]:
+                self._fingerprint = of, _digest(now, of[1]) if now.edits else ""
+            return self._fingerprint[1]
 
     def __len__(self) -> int:
         with self._current() as now:
@@ -275,17 +268,22 @@ class Edits:
             self._written.set(None)
 
     def calibrate(
-        self, examples: Iterable[Mapping[str, Any]], *, false_share: float = 0.03
+        self,
+        examples: Iterable[Mapping[str, Any]] | str | os.PathLike[str],
+        *,
+        false_share: float = 0.03,
     ) -> EditCalibration:
         """Learns which prompts mean an edit, for relations like those of the examples.
 
         A projection of the embedder's vectors is learned, and the threshold taken from every fifth
-        example, which nothing was learned from. Both stay with the edits. Relations that no
-        example is about are told apart worse than without: calibrate on what is going to be edited.
+        example of each relation, which nothing was learned from. Both stay with the edits, whatever
+        is rolled back. Relations that no example is about are told apart worse than without:
+        calibrate on what is going to be edited.
 
         Args:
             examples: Mappings with ``subject``, ``prompt``, ``relation`` (a name that all prompts
-                of the relation share) and ``paraphrase_prompts``; CounterFact's records are.
+                of the relation share) and ``paraphrase_prompts``, as CounterFact's records are; or
+                the path of a JSON Lines file of such.
             false_share: How many prompts about something else of the subject may be taken for it.
 
         Returns:
@@ -293,7 +291,11 @@ class Edits:
 
         Raises:
             ValueError: There are too few, or one lacks something.
+            TypeError: One has something else than text in a text's place.
+            OSError: The file cannot be read.
         """
+        if isinstance(examples, str | os.PathLike):
+            examples = read_examples(examples)
         if not 0 < false_share < 1:
             raise ValueError(f"false_share must be between 0 and 1, got {false_share}.")
         with self._current() as now:
@@ -366,7 +368,7 @@ class Edits:
         is in it too, as ``rollback`` needs it; ``export`` writes what is there now.
 
         Raises:
-            EditsError: The folder holds something else than edits.
+            EditsError: The folder holds something else than edits, or lies in one that holds some.
         """
         with self._current() as now:
             save_edits(now, self._written.get(), Path(folder))
@@ -388,10 +390,19 @@ class Edits:
 
         Returns:
             How many there are.
+
+        Raises:
+            OSError: The file cannot be written.
         """
         edits = self.list()
         write_edits(edits, Path(path))
         return len(edits)
+
+
+def _digest(now: CurrentEdits, written: str) -> str:
+    said = sorted([edit.subject, edit.prompt, edit.new] for edit in now.in_force())
+    settings = now.embedder.settings()["projection"], now.embedder.threshold
+    return hashlib.sha256(json.dumps([settings, said, written]).encode()).hexdigest()[:16]
 
 
 def _check_version(version: int, last: int) -> int:

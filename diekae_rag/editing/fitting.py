@@ -5,7 +5,7 @@ Axes: N texts, D vector size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = ["EditCalibration", "fit"]
 
 _FEWEST = 20
 _LEAST = 0.25  # however far apart the relations of the examples are, others may be nearer
-_HELD_OUT = 5  # every fifth example is kept out of training and measured
+_HELD_OUT = 5  # every fifth example of a relation is kept out of training and measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,11 @@ class EditCalibration:
 def fit(
     examples: Iterable[Mapping[str, Any]], embedder: EditEmbedder, false_share: float
 ) -> tuple[Projection, EditCalibration]:
-    """Learns a projection from four in five examples and a threshold from the fifth.
+    """Learns a projection from four in five examples of a relation and a threshold from the fifth.
 
     Raises:
         ValueError: There are too few, one lacks something, or all are about one relation.
+        TypeError: One has something else than text in a text's place.
     """
     rows = [row for number, item in enumerate(examples, 1) for row in _rows(number, item)]
     if len(rows) < _FEWEST or len({relation for _, _, relation, _ in rows}) < 2:
@@ -56,10 +57,14 @@ def fit(
     texts = list(dict.fromkeys(text for own, said, _, _ in rows for text in (own, said)))
     vectors = dict(zip(texts, embedder.raw(texts), strict=True))
     numbers = {name: number for number, name in enumerate(dict.fromkeys(row[2] for row in rows))}
-    train = [row for row in rows if row[3] % _HELD_OUT]
-    held_out = [row for row in rows if not row[3] % _HELD_OUT]
-    if not held_out:
-        raise ValueError(f"calibrating needs {_HELD_OUT} examples or more, got {rows[-1][3]}.")
+    measured = _every_fifth(rows)
+    train = [row for row in rows if row[3] not in measured]
+    held_out = [row for row in rows if row[3] in measured]
+    if len({relation for _, _, relation, _ in held_out}) < 2:
+        raise ValueError(
+            f"calibrating needs {_HELD_OUT} examples or more of at least two relations: every "
+            "fifth is kept out to measure by."
+        )
     both = [(text, row[2]) for row in train for text in (row[0], row[1])]
     projection = fit_projection(
         np.stack([vectors[text] for text, _ in both]), [numbers[name] for _, name in both]
@@ -77,7 +82,7 @@ def _measure(
 ) -> EditCalibration:
     scores = own @ said.T
     others = scores[of[:, None] != of[None]]
-    reached = np.quantile(others, 1 - false_share, method="higher") if others.size else 1.0
+    reached = np.quantile(others, 1 - false_share, method="higher")
     threshold = max(_LEAST, float(np.nextafter(reached, np.float32(2))))
     same = scores.diagonal()
     return EditCalibration(
@@ -85,8 +90,20 @@ def _measure(
     )
 
 
+def _every_fifth(rows: Sequence[tuple[str, str, str, int]]) -> set[int]:
+    """The numbers of the examples that are kept out: every fifth of each relation."""
+    of_relation: dict[str, dict[int, None]] = {}
+    for _, _, relation, number in rows:
+        of_relation.setdefault(relation, {})[number] = None
+    return {
+        number for own in of_relation.values() for number in list(own)[_HELD_OUT - 1 :: _HELD_OUT]
+    }
+
+
 def _rows(number: int, item: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
     """The relation of an example's prompt and of each wording, with its name and number."""
+    if not isinstance(item, Mapping):
+        raise TypeError(f"example {number} must be a mapping, got {type(item).__name__}.")
     inner = item.get("requested_rewrite", item)
     relation = inner.get("relation", inner.get("relation_id"))
     wordings = item.get("paraphrase_prompts")
@@ -96,6 +113,11 @@ def _rows(number: int, item: Mapping[str, Any]) -> list[tuple[str, str, str, int
         )
     if missing := [name for name in ("subject", "prompt") if name not in inner]:
         raise ValueError(f"example {number} has no {missing[0]!r}.")
-    edit = Edit(inner["subject"], inner["prompt"], "old", "new")
+    try:
+        edit = Edit(inner["subject"], inner["prompt"], "old", "new")
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"example {number}: {error}") from None
+    if others := [type(wording).__name__ for wording in wordings if not isinstance(wording, str)]:
+        raise TypeError(f"example {number} has a {others[0]} among its 'paraphrase_prompts'.")
     found = [relations_in(wording, edit.key[0]) for wording in wordings]
     return [(edit.relation, said[-1], relation, number) for said in found if said]

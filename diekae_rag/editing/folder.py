@@ -59,6 +59,8 @@ def save_edits(edits: CurrentEdits, written: WrittenEdits | None, folder: Path) 
     folder = Path(os.path.realpath(folder))
     if folder == edits.folder:
         return  # every change is there already
+    if (folder.parent / EDITS_FILE).exists():
+        raise EditsError(f"{folder.parent} holds edits itself; save to a folder outside of it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as turns:
         turns.enter_context(taking_turns(folder.parent))

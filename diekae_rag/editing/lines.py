@@ -72,9 +72,12 @@ def _read_line(line: str) -> Edit:
 
 def _lines(path: Path) -> Iterator[str | None]:
     """Each line; ``None`` for one that is blank."""
-    with path.open(encoding="utf-8-sig") as file:
-        for line in file:
-            yield line if line.strip() else None
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for line in file:
+                yield line if line.strip() else None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 ({error}); save it as that.") from error
 
 
 def write_edits(edits: Sequence[Edit], path: Path) -> None:
@@ -83,6 +86,8 @@ def write_edits(edits: Sequence[Edit], path: Path) -> None:
         {name: getattr(edit, name) for name in ("subject", "prompt", "old", "new")}
         for edit in edits
     )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}; make it, or name another one.")
     with new_file(path) as temporary:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         temporary.write_text(text, encoding="utf-8")

@@ -4,7 +4,8 @@ Axes: D vector size.
 
 An edit is meant where its subject is named and the same is said of it: in the same words, or in
 others whose vector, with a placeholder for the subject, is near enough to that of the edit's own
-prompt. Without the subject nothing is: what is said of another one is never changed.
+prompt, and that have no figure, negation or the like of their own. Without the subject nothing is:
+what is said of another one is never changed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from diekae_rag.editing.contrasts import says_otherwise
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.subjects import SubjectTable
 from diekae_rag.editing.vectors import TextVectors
-from diekae_rag.editing.words import clauses, is_in_compound, masked, plain_words, read_words
+from diekae_rag.editing.words import clauses, is_in_longer_name, masked, plain_words, read_words
 
 __all__ = ["Match", "Matcher", "relations_in"]
 
@@ -104,14 +106,19 @@ class Matcher:
             if (same := plain_words(masked(text, words, places))) in relations:
                 found[subject, same] = 1.0  # it is the edit's prompt, from beginning to end
                 continue
-            places = [place for place in places if not is_in_compound(text, words, place)]
+            names, beside = self._written_as(subject)
+            places = [
+                place
+                for place in places
+                if not all(is_in_longer_name(text, words, place, n, beside) for n in names)
+            ]
             for clause in clauses(text, words, places):
                 said = masked(text, words, places, clause)
                 relation, score = plain_words(said), 1.0
                 if relation not in relations:
                     if threshold is None:
                         continue
-                    relation, score = self._nearest(said, relations)
+                    relation, score = self._nearest(said, subject)
                     if score < threshold:
                         continue
                 found[subject, relation] = max(score, found.get((subject, relation), 0.0))
@@ -122,8 +129,19 @@ class Matcher:
         numbered = self._edits[subject][relation]
         return numbered[max(numbered)]
 
-    def _nearest(self, said: str, relations: dict[Words, dict[int, Edit]]) -> tuple[Words, float]:
-        keys = sorted(relations)
+    def _written_as(self, subject: Words) -> tuple[set[str], set[str]]:
+        """The ways in which edits write a subject, and all words that they say of it."""
+        relations = self._edits[subject]
+        names = {edit.subject for numbered in relations.values() for edit in numbered.values()}
+        return names, {word for relation in relations for word in relation}
+
+    def _nearest(self, said: str, subject: Words) -> tuple[Words, float]:
+        """The relation that is nearest to what a prompt says; none where none can be the same."""
+        relations = self._edits[subject]
+        newest = {key: self._newest(subject, key) for key in sorted(relations)}
+        keys = [k for k, e in newest.items() if not says_otherwise(said, e.relation, e.new)]
+        if not keys:
+            return (), -np.inf
         texts = [min(edit.relation for edit in relations[key].values()) for key in keys]
         self._have(texts)
         scores = self.vectors.similarities(self._vector(said), texts)
@@ -132,7 +150,7 @@ class Matcher:
 
     def _have(self, texts: Iterable[str]) -> None:
         if missing := self.vectors.missing(texts):
-            self.vectors.add(missing, self._embed(missing))
+            self.vectors.add(missing, self._embed(missing), must_keep=False)
 
     def _vector(self, text: str) -> NDArray[np.float32]:
         if text not in self._remembered:

@@ -60,11 +60,22 @@ class TextVectors:
         """Those of some texts that have no vector here, each once."""
         return [text for text in dict.fromkeys(texts) if _digest(text) not in self._rows]
 
-    def add(self, texts: Sequence[str], vectors: Vectors) -> None:
-        """Keeps the ``[N, D]`` vectors of N texts."""
+    def add(self, texts: Sequence[str], vectors: Vectors, *, must_keep: bool = True) -> None:
+        """Keeps the ``[N, D]`` vectors of N texts.
+
+        Args:
+            texts: The texts.
+            vectors: Theirs.
+            must_keep: Whether memory alone will not do, where the folder cannot be written.
+
+        Raises:
+            EditsError: The folder cannot be written, or the vectors are another embedder's.
+        """
         digests = [_digest(text) for text in texts]
         self._take(digests, vectors)
-        if self.folder is not None and digests:
+        if self.folder is None or not digests:
+            return
+        try:
             with taking_turns(self.folder):
                 self._write(self.folder, digests, vectors)
                 if len(files := self._files()) > _MOST_FILES:
@@ -73,6 +84,20 @@ class TextVectors:
                     for path in files:
                         if path.name != self._last:
                             path.unlink(missing_ok=True)
+        except OSError as error:
+            if not must_keep:
+                return
+            raise EditsError(
+                f"{self.folder} cannot be written ({error.strerror}); see who may write there and "
+                "whether the disk is full."
+            ) from error
+
+    def remove_others(self) -> None:
+        """Deletes the files of spaces that were here before this one."""
+        if self.folder is not None:
+            with taking_turns(self.folder):
+                for path in set(self.folder.glob("vectors-*.safetensors")) - set(self._files()):
+                    path.unlink(missing_ok=True)
 
     def similarities(self, vector: Vectors, texts: Sequence[str]) -> list[float]:
         """The inner products of a ``[D]`` vector with those of texts that are here."""

@@ -18,7 +18,7 @@ def demo(run, model_folder, tmp_path):
     return demo
 
 
-def test_both_hosts_answer_alike_and_read_the_question_alone(demo, only_json, tmp_path):
+def test_the_demo_has_both_hosts_answer_alike_and_can_be_run_again(demo, only_json, tmp_path):
     report = only_json(demo("--json"))
     ways, examples = report["ways"], [example["answers"] for example in report["examples"]]
     read = {name: way["prompt_tokens"] for name, way in ways.items()}
@@ -32,9 +32,6 @@ def test_both_hosts_answer_alike_and_read_the_question_alone(demo, only_json, tm
     ]
     assert len(PassageIndex.load(tmp_path / "run" / "index")) == 20
 
-
-def test_the_demo_can_be_run_again_and_reads_well(demo):
-    demo()
     result = demo()
     assert result.exit_code == 0
     assert "LangChain" in result.stdout

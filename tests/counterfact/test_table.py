@@ -230,11 +230,16 @@ def test_the_command_measures_prints_and_draws(folder, tmp_path, monkeypatch, ca
     options = {"writing_steps": 2, "tuning_steps": 2, "shape": None, "seed": 0, "progress": False}
 
     command.table(data, folder, out, arms, [1, 3], asked=3, unrelated=3, quick=True, **options)
-    command.matching(data, tmp_path / "m.json", [10], asked=5, unrelated=3, seed=0)
+    real = tmp_path / "real.jsonl"
+    real.write_text(json.dumps({"question": "Who is that?", "answer": "Ada"}) + "\n")
+    command.matching(
+        data, tmp_path / "m.json", [10], asked=5, unrelated=3, questions=[real], seed=0
+    )
 
     printed = capsys.readouterr().out
     assert "held-out edits" in printed.lower()
     assert "another relation of its subject" in printed
+    assert "real question" in printed
     assert len(json.loads(out.read_text())["cells"]) == 8
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert set(json.loads((tmp_path / "m.json").read_text())) == {"matching", "machine"}

@@ -77,3 +77,15 @@ def test_case_accents_and_punctuation_do_not_make_another_fact():
 
     assert first.key == second.key
     assert first.key != Edit("L\u00e9on Blum", "{} died in", "Rome", "Turin").key
+
+
+def test_braces_mean_themselves_where_the_prompt_names_its_subject():
+    edit = Edit("Python", "In Python the literal {} is a", "list", "dict")
+
+    assert edit.prompt == "In Python the literal {} is a"
+    assert Edit(edit.subject, edit.prompt, edit.old, edit.new) == edit
+
+
+def test_braces_in_a_subject_are_refused():
+    with pytest.raises(ValueError, match="stands for one"):
+        Edit("Foo {} Bar", "{} was made by", "Ada", "Bo")

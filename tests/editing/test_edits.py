@@ -53,6 +53,69 @@ def test_another_subject_or_something_else_about_it_finds_none(edits, facts, pro
     assert edits.find(prompt) == []
 
 
+# --- names that are nearly the same
+
+
+@pytest.mark.parametrize(
+    ("subject", "template", "other"),
+    [
+        ("C#", "{} was created by", "C++"),
+        ("C#", "{} was created by", "C"),
+        ("\u0930\u093e\u092e", "{} lives in", "\u0930\u094b\u092e"),  # Ram, Rome
+        ("\u30ac\u30b9", "{} costs", "\u30ab\u30b9"),  # gas, dregs
+        ("New York", "{} is located in", "The New York Times"),
+        ("Brenk", "{} was born in", "Ilma Brenk"),
+        ("Paris", "Where was {} born?", "Paris Hilm"),
+        ("WHO", "{} is led by", "Who"),
+        ("US", "{} is led by", "us"),
+    ],
+)
+def test_a_name_that_is_nearly_the_same_is_another_one(embedder, subject, template, other):
+    edits = Edits(embedder)
+    edits.add(subject, template, "Oltun", "Kolwick")
+    own, theirs = (f"Now I ask again: {template.replace('{}', s)}" for s in (subject, other))
+
+    assert news(edits, own) == ["Kolwick"]
+    assert news(edits, theirs) == []
+
+
+def test_a_title_and_what_the_edit_itself_puts_beside_it_belong_to_no_longer_name(edits):
+    edits.add("Brenk", "{} was born in", "Oltun", "Kolwick")
+    edits.add("Orlum", "{} CEO is", "Ada", "Bo")
+
+    assert news(edits, "Where was Mr Brenk born?") == ["Kolwick"]
+    assert news(edits, "Where Was Brenk Born?") == ["Kolwick"]
+    assert news(edits, "WHERE WAS BRENK BORN?") == ["Kolwick"]
+    assert news(edits, "who is the Orlum CEO?") == ["Bo"]
+
+
+# --- words that say something else, however near
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt"),
+    [
+        ("{} was born in", "Where was Drola Brenk's mother born?"),
+        ("{} was born in", "Drola Brenk was not born in"),
+        ("{} was born in", "When was Drola Brenk born?"),
+        ("{} won the 1998 cup with", "Drola Brenk won the 1999 cup with"),
+    ],
+)
+def test_figures_negation_family_and_time_tell_facts_apart(embedder, said, prompt):
+    edits = Edits(embedder)
+    edits.add("Drola Brenk", said, "Oltun", "Kolwick")
+
+    assert edits.find(prompt) == []
+
+
+def test_what_an_edit_says_itself_is_no_difference(edits):
+    edits.add("Drola Brenk", "{}'s mother was not born in", "Oltun", "Kolwick")
+    edits.add("Ilma Bresk", "{} was born in", "1950", "1952")
+
+    assert news(edits, "Where was Drola Brenk's mother not born?") == ["Kolwick"]
+    assert news(edits, "When was Ilma Bresk born?") == ["1952"]
+
+
 def test_several_questions_in_one_prompt_find_an_edit_each(edits, facts):
     edits.add_many(facts)
 
@@ -210,6 +273,18 @@ def test_a_line_that_is_no_edit_is_named(edits, tmp_path):
     with pytest.raises(ValueError, match=r"edits.jsonl, line 3: .*Nothing was added"):
         edits.add_many(path)
     assert len(edits) == 0
+
+
+def test_a_file_in_another_encoding_is_named(edits, tmp_path):
+    (tmp_path / "edits.jsonl").write_bytes('{"subject": "L\u00e9on"}'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"edits\.jsonl is no text in UTF-8"):
+        edits.add_many(tmp_path / "edits.jsonl")
+
+
+def test_exporting_to_a_folder_that_is_not_there_names_it(edits, facts, tmp_path):
+    edits.add_many(facts)
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; make it"):
+        edits.export(tmp_path / "nowhere" / "edits.jsonl")
 
 
 def test_one_edit_in_place_of_a_list_is_refused(edits, facts):

@@ -259,6 +259,30 @@ def test_in_a_folder_that_is_gone_nothing_can_be_added(kept):
     assert len(edits) == 3
 
 
+def test_inside_a_folder_of_edits_no_others_are_saved(kept, edits, folder):
+    with pytest.raises(EditsError, match="save to a folder outside of it"):
+        edits.save(folder / "copy")
+
+    assert not (folder / "copy").exists()
+
+
+def test_where_nothing_can_be_written_edits_are_found_all_the_same(
+    embedder, facts, folder, monkeypatch
+):
+    opened(folder, embedder=embedder).add_many(facts)
+    next(folder.glob("vectors-*")).unlink()
+    reader = opened(folder, embedder=embedder)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("diekae_rag.editing.vectors.new_file", refuse)
+
+    assert [match.edit.new for match in reader.find("Where was Drola Brenk born?")] == ["Kolwick"]
+    with pytest.raises(EditsError, match="cannot be written"):
+        reader.add("Ilma Bresk", "{} keeps a", "dog", "cat")
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, edits):
     (tmp_path / "notes.txt").write_text("mine")
 

@@ -82,3 +82,11 @@ def test_words_without_spaces_between_them_are_found():
     (said,) = only_clause("\u6771\u4eac\u306e\u9996\u90fd", "\u6771\u4eac")
 
     assert said == "X\u306e\u9996\u90fd"
+
+
+def test_marks_that_a_script_can_do_without_are_passed_over_and_vowels_are_not():
+    assert plain_words("L\u00e9on \u05de\u05b9\u05e9\u05c1\u05d4") == plain_words(
+        "leon \u05de\u05e9\u05d4"
+    )
+    assert plain_words("\u0930\u093e\u092e") != plain_words("\u0930\u094b\u092e")
+    assert len(plain_words("\u0930\u093e\u092e")) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import string
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from diekae_rag.data.sets import EditRecord
 from diekae_rag.editing import Edits
 from diekae_rag.model import DiekaeModel
 
-__all__ = ["PROMPTS", "call_costs", "shaped_model"]
+__all__ = ["PROMPTS", "call_costs", "not_met_before", "shaped_model"]
 
 PROMPTS = {
     "no_subject": "names no edited subject",
@@ -89,10 +90,25 @@ def _prompts(
 
     return {
         "no_subject": [rng.choice(sets.unrelated) for _ in drawn],
-        "new_wording": [otherwise(edit, f"Number {n}: ") for n, edit in enumerate(drawn)],
+        "new_wording": [otherwise(edit, not_met_before(n)) for n, edit in enumerate(drawn)],
         "known_wording": [otherwise(edit, "") for edit in drawn],
         "own_prompt": [edit.prompt for edit in drawn],
     }
+
+
+def not_met_before(number: int) -> str:
+    """A beginning for a prompt that makes it another one, and has no figure to tell it by.
+
+    Example:
+        >>> not_met_before(1), not_met_before(27)
+        ('Case b: ', 'Case bb: ')
+    """
+    letters = string.ascii_lowercase
+    word = ""
+    while number or not word:
+        number, last = divmod(number, len(letters))
+        word = letters[last] + word
+    return f"Case {word}: "
 
 
 def _seconds(model: DiekaeModel, prompt: str) -> float:
