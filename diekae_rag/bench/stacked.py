@@ -6,13 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-try:
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError(
-        'matplotlib is not installed; plots need it: pip install "diekae-rag[train]"'
-    ) from error
+from diekae_rag.pictures import new_figure, save_figure
 
 __all__ = ["save_stacked_plot"]
 
@@ -28,10 +22,9 @@ def save_stacked_plot(panes: Mapping[str, Bars], path: str | os.PathLike[str]) -
     """
     path = Path(path)
     parts = dict.fromkeys(part for bars in panes.values() for bar in bars.values() for part in bar)
-    palette = colormaps["tab10"]
-    colours = {part: palette(number % 10) for number, part in enumerate(parts)}
+    colours = {part: f"C{number % 10}" for number, part in enumerate(parts)}
     height = sum(1.4 + 0.45 * len(bars) for bars in panes.values())
-    figure = Figure(figsize=(9, height + 0.6), layout="constrained")
+    figure = new_figure(9, height + 0.6)
     shares = [1.4 + 0.45 * len(bars) for bars in panes.values()]
     grid = figure.subplots(len(panes), squeeze=False, height_ratios=shares)
     for axes, (title, bars) in zip(grid.flat, panes.items(), strict=True):
@@ -46,7 +39,4 @@ def save_stacked_plot(panes: Mapping[str, Bars], path: str | os.PathLike[str]) -
     for part, colour in colours.items():
         grid.flat[0].barh([0], [0], color=colour, label=part)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=150)
-    temporary.replace(path)
-    return path
+    return save_figure(figure, path)

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-try:
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError(
-        'matplotlib is not installed; plots need it: pip install "diekae-rag[train]"'
-    ) from error
+from diekae_rag.pictures import new_figure, save_figure
 
 __all__ = ["save_plots"]
 
@@ -35,10 +30,9 @@ def save_plots(
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, draw in {"quality": _quality, "loss": _loss, "tokens": _tokens}.items():
-        figure = Figure(figsize=(8, 4.5), layout="constrained")  # without pyplot: nothing global
+        figure = new_figure(8, 4.5)
         draw(figure.subplots(), report["arms"])
-        paths.append(folder / f"{prefix}{name}.png")
-        figure.savefig(paths[-1], format="png", dpi=150)
+        paths.append(save_figure(figure, folder / f"{prefix}{name}.png"))
     return paths
 
 

@@ -26,13 +26,9 @@ def plot_losses(folder: Path, stages: Sequence[str]) -> Path | None:
     logged = {stage: lines for stage in stages if (lines := _lines(folder / stage))}
     if not logged:
         return None
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'matplotlib is not installed; plots need it: pip install "diekae-rag[train]"'
-        ) from error
-    figure: Any = Figure(figsize=(4 * len(logged), 3), layout="constrained")
+    from diekae_rag.pictures import new_figure, save_figure
+
+    figure = new_figure(4 * len(logged), 3)
     for axes, (stage, lines) in zip(figure.subplots(1, len(logged), squeeze=False)[0],
                                     logged.items(), strict=True):  # fmt: skip
         for key, label in (("loss", "training"), ("held_out_loss", "held out")):
@@ -46,9 +42,7 @@ def plot_losses(folder: Path, stages: Sequence[str]) -> Path | None:
         )
         axes.grid(alpha=0.3)
         axes.legend()
-    temporary = folder / ".loss.png"
-    figure.savefig(temporary, format="png", dpi=120)
-    return temporary.replace(folder / "loss.png")
+    return save_figure(figure, folder / "loss.png")
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:

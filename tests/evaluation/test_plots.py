@@ -20,6 +20,6 @@ def test_every_picture_is_written_without_a_display(arms, records, tmp_path, mon
 
 def test_without_matplotlib_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "diekae_rag.evaluation.plots")
+    monkeypatch.delitem(sys.modules, "diekae_rag.pictures")
     with pytest.raises(ImportError, match=r'pip install "diekae-rag\[train\]"'):
-        import diekae_rag.evaluation.plots  # noqa: F401
+        import diekae_rag.pictures  # noqa: F401

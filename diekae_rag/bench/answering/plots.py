@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-try:
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError(
-        'matplotlib is not installed; plots need it: pip install "diekae-rag[train]"'
-    ) from error
+from diekae_rag.pictures import new_figure, save_figure
 
 __all__ = ["save_answer_plot"]
 
@@ -29,15 +24,12 @@ def save_answer_plot(report: Mapping[str, Any], path: str | os.PathLike[str]) ->
         path: The PNG file, written under a temporary name first.
     """
     path = Path(path)
-    figure = Figure(figsize=(8, 4.5 * len(report["models"])), layout="constrained")
+    figure = new_figure(8, 4.5 * len(report["models"]))
     panes = figure.subplots(len(report["models"]), squeeze=False)
     for axes, name in zip(panes.flat, report["models"], strict=True):
         cells = [c for c in report["cells"] if name in (c["setting"]["model"], _shape(c))]
         _draw(axes, name, _series(cells))
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=150)
-    temporary.replace(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _shape(cell: Mapping[str, Any]) -> str:

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diekae_rag.counterfact.table.questions import KINDS
-from diekae_rag.files import new_file
-
-try:
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError(
-        'matplotlib is not installed; plots need it: pip install "diekae-rag[train]"'
-    ) from error
+from diekae_rag.pictures import new_figure, save_figure
 
 __all__ = ["save_edit_plot"]
 
@@ -35,7 +28,7 @@ def save_edit_plot(report: Mapping[str, Any], path: str | os.PathLike[str]) -> P
         if cell["setting"]["condition"] == "added":
             arms.setdefault(cell["setting"]["arm"], {})[cell["setting"]["count"]] = cell
     counts = sorted({count for cells in arms.values() for count in cells})
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = new_figure(12, 7)
     panes = figure.subplots(2, len(KINDS), sharex=True, sharey=True)
     for row, what in zip(panes, ("success", "accuracy"), strict=True):
         for axes, kind in zip(row, KINDS, strict=True):
@@ -52,9 +45,7 @@ def save_edit_plot(report: Mapping[str, Any], path: str | os.PathLike[str]) -> P
         row[0].set_ylabel("per cent of held-out edits")
     if arms:
         panes[0][0].legend()
-    with new_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def _draw(axes: Any, name: str, color: str, cells: _Figures, what: str, kind: str) -> None:
