@@ -23,6 +23,7 @@ from diekae_rag.editing.wordings import Wordings
 from diekae_rag.editing.written import WRITING, base_fingerprint
 from diekae_rag.encoders import Encoders
 from diekae_rag.families import input_embeddings
+from diekae_rag.files import taking_turns
 from diekae_rag.injection import Injection
 from diekae_rag.prompting import Wording, decode
 from diekae_rag.states.fingerprint import fingerprint
@@ -115,11 +116,15 @@ def trained_on_edits(
     of = fingerprint(encoders, input_embeddings(base).weight, tokenizer), base_fingerprint(base)
     run = [of, said, count, list(keep), examples, seed, num_steps, learning_rate]
     digest = hashlib.sha256(json.dumps(run, default=str).encode()).hexdigest()[:16]
+    accelerator = accelerator or default_accelerator(cpu=base.device.type == "cpu")
     with ExitStack() as stack:
         if folder is None:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
             place = folder / f"{WRITING}{digest}"
+        if accelerator.num_processes == 1:  # whoever writes the same is waited for
+            place.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(taking_turns(place))
         with _frozen(base), torch.inference_mode(False), torch.enable_grad():
             injection = Injection(base, own)
             try:
@@ -129,7 +134,7 @@ def trained_on_edits(
                     draw,
                     schedule,
                     place,
-                    accelerator=accelerator or default_accelerator(cpu=base.device.type == "cpu"),
+                    accelerator=accelerator,
                     checkpoint_every=checkpoint_every,
                     show_progress=show_progress,
                 )

@@ -1,6 +1,7 @@
 """Edits trained into weights: that they hold, with what, and that they can be taken away."""
 
 import json
+import threading
 
 import pytest
 import torch
@@ -238,6 +239,34 @@ def test_whoever_has_the_folder_open_answers_from_the_weights(model, embedder, f
 
     others.unwrite()
     assert model.edits.written_now() == (None, frozenset())
+
+
+def test_who_writes_the_same_in_one_folder_waits_for_the_other(
+    model, embedder, facts, tmp_path, monkeypatch
+):
+    edits = [Edit(*fact.values(), id=str(n)) for n, fact in enumerate(facts)]
+    at = (model.base, model.encoders, model.tokenizer, edits, tmp_path)
+    order, drawn = [], EditQuestions.draw
+
+    def write(name):
+        with trained_on_edits(*at, num_steps=3, checkpoint_every=1):
+            order.append(name)
+
+    other = threading.Thread(target=write, args=("other",))
+
+    def draw(self, number):
+        if threading.current_thread() is not other and number == 1:
+            other.start()
+            other.join(timeout=1)
+            order.append("still waiting" if other.is_alive() else "not waited")
+        return drawn(self, number)
+
+    monkeypatch.setattr(EditQuestions, "draw", draw)
+    write("first")
+    other.join(timeout=60)
+
+    assert order == ["still waiting", "first", "other"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_is_stopped_goes_on(model, embedder, facts, tmp_path, monkeypatch):
