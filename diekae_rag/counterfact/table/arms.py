@@ -153,7 +153,7 @@ class InWeights:
 
     model: DiekaeModel
     examples: Sequence[Mapping[str, Any]]
-    most_steps: int = 600
+    most_steps: int = 1500
     most_sets: int = 3
     _last: tuple[tuple[EditRecord, ...], float, tempfile.TemporaryDirectory[str]] | None = field(
         default=None, init=False

@@ -30,7 +30,7 @@ AFTER_ADDING = {
 }
 """Arm -> the conditions that make sense for it."""
 
-STEPS = {"in_weights": 600, "full": 300, "lora": 300}
+STEPS = {"in_weights": 1500, "full": 1200, "lora": 1200}
 """Most training steps of the arms that train, where nothing else is asked for."""
 
 _ONE_COUNT = ("unedited", "in_context", "as_knowledge_default")

@@ -54,7 +54,7 @@ class Tuned:
     accelerator: Accelerator
     is_lora: bool = False
     learning_rate: float = 1e-4
-    most_steps: int = 300
+    most_steps: int = 1200
     most_sets: int = 10
 
     @contextmanager
