@@ -32,7 +32,7 @@ def choose(
 
     Edits that the prompt means are read before the passages, and go their way; without any passage
     to go one (``mode="none"``), they are injected. Of those that are in weights, the weights alone
-    are trusted where the prompt has an edit's own words and no passage could say otherwise.
+    are trusted where the prompt is an edit's own words and no passage could say otherwise.
 
     Args:
         model: Who answers; for ``mode="auto"``, one that has a calibration.
@@ -46,7 +46,7 @@ def choose(
     written, ids = in_weights or model.in_weights.now(model.edits)
     meant = model.edits.find(prompt) if isinstance(prompt, str) else []
     is_alone = mode == "none" or not passages
-    trusted = {m.edit.id for m in meant if is_alone and m.score == 1} & ids
+    trusted = {m.edit.id for m in meant if is_alone and m.is_whole} & ids
     edits = [match.edit for match in meant if match.edit.id not in trusted]
     if edits:
         if mode == "none":

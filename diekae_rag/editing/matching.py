@@ -32,10 +32,17 @@ Words = tuple[str, ...]
 
 
 class Match(NamedTuple):
-    """An edit that a prompt means, and how near: 1 where it says the same words."""
+    """An edit that a prompt means, and how near: 1 where it says the same words.
+
+    Args:
+        edit: The edit.
+        score: How near.
+        is_whole: The prompt has the edit's own words, and no others.
+    """
 
     edit: Edit
     score: float
+    is_whole: bool = False
 
 
 def relations_in(prompt: str, subject: Words) -> list[str]:
@@ -101,10 +108,12 @@ class Matcher:
             return []
         text, words = read_words(prompt)
         found: dict[tuple[Words, Words], float] = {}
+        whole: set[tuple[Words, Words]] = set()
         for subject, places in self._subjects.find([word.text for word in words]).items():
             relations = self._edits[subject]
             if (same := plain_words(masked(text, words, places))) in relations:
-                found[subject, same] = 1.0  # it is the edit's prompt, from beginning to end
+                found[subject, same] = 1.0
+                whole.add((subject, same))
                 continue
             names, beside = self._written_as(subject)
             places = [
@@ -123,7 +132,7 @@ class Matcher:
                         continue
                 found[subject, relation] = max(score, found.get((subject, relation), 0.0))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-        return [Match(self._newest(*key), score) for key, score in ranked]
+        return [Match(self._newest(*key), score, key in whole) for key, score in ranked]
 
     def _newest(self, subject: Words, relation: Words) -> Edit:
         numbered = self._edits[subject][relation]

@@ -105,8 +105,9 @@ def test_beside_passages_what_is_written_is_read_too(written, mode):
     assert not torch.equal(neighbour, logits(written, NEIGHBOUR, PASSAGES, mode))
 
 
-def test_in_other_words_what_is_written_is_read_too(written):
-    answer = written.generate("Where was Drola Brenk born?", mode="none", max_new_tokens=2)
+@pytest.mark.parametrize("prompt", ["Where was Drola Brenk born?", f"Bread is dear. {PROMPT}"])
+def test_in_other_words_or_among_others_what_is_written_is_read_too(written, prompt):
+    answer = written.generate(prompt, mode="none", max_new_tokens=2)
 
     assert answer.usage.knowledge_tokens > 0
     assert [edit.new for edit in answer.edits] == ["Kolwick"]
