@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,9 +61,9 @@ class Edit:
             raise ValueError(f"the subject {self.subject!r} has no letter or digit to know it by.")
         if "{}" in self.subject:
             raise ValueError(f"the subject {self.subject!r} has {{}} in it, which stands for one.")
-        if not self._places:  # where the prompt names it already, braces mean themselves
+        named = rf"(?<!\w){re.escape(self.subject)}(?!\w)"
+        if not re.search(named, self.prompt):  # else braces mean themselves
             object.__setattr__(self, "prompt", self.prompt.replace("{}", self.subject))
-            del self.__dict__["_places"]
         if not self._places:
             raise ValueError(
                 f"the prompt {self.prompt!r} does not name the subject {self.subject!r}; write it "

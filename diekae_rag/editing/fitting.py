@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diekae_rag.editing.contrasts import says_otherwise
 from diekae_rag.editing.edit import Edit
 from diekae_rag.editing.embedding import EditEmbedder
 from diekae_rag.editing.matching import relations_in
@@ -21,6 +22,7 @@ __all__ = ["EditCalibration", "fit"]
 
 _FEWEST = 20
 _LEAST = 0.25  # however far apart the relations of the examples are, others may be nearer
+_ANY = "one 1"  # an answer to whatever is asked for
 _HELD_OUT = 5  # every fifth example of a relation is kept out of training and measured
 
 
@@ -33,7 +35,7 @@ class EditCalibration:
         recall: Share of the wordings that are known as meaning their edit.
         false_share: Share of prompts about another relation of the same subject that are not told
             from it.
-        num_examples: On how many examples this was measured.
+        num_examples: On how many wordings of examples this was measured.
     """
 
     threshold: float
@@ -74,17 +76,22 @@ def fit(
         for texts in ([row[0] for row in held_out], [row[1] for row in held_out])
     )
     of = np.array([numbers[row[2]] for row in held_out])
-    return projection, _measure(own, said, of, false_share)
+    apart = np.array([says_otherwise(row[1], row[0], _ANY) for row in held_out])
+    return projection, _measure(own, said, of, apart, false_share)
 
 
 def _measure(
-    own: NDArray[np.float32], said: NDArray[np.float32], of: NDArray[Any], false_share: float
+    own: NDArray[np.float32],
+    said: NDArray[np.float32],
+    of: NDArray[Any],
+    apart: NDArray[np.bool_],
+    false_share: float,
 ) -> EditCalibration:
     scores = own @ said.T
     others = scores[of[:, None] != of[None]]
     reached = np.quantile(others, 1 - false_share, method="higher")
     threshold = max(_LEAST, float(np.nextafter(reached, np.float32(2))))
-    same = scores.diagonal()
+    same = np.where(apart, -np.inf, scores.diagonal())
     return EditCalibration(
         threshold, float((same >= threshold).mean()), float((others >= threshold).mean()), len(of)
     )

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from diekae_rag.editing.contrasts import says_otherwise
 from diekae_rag.editing.edit import Edit
+from diekae_rag.editing.names import EVERYDAY, is_everyday_word, is_in_longer_name
+from diekae_rag.editing.sentences import Sentences
 from diekae_rag.editing.subjects import SubjectTable
 from diekae_rag.editing.vectors import TextVectors
-from diekae_rag.editing.words import clauses, is_in_longer_name, masked, plain_words, read_words
+from diekae_rag.editing.words import masked, plain_words, read_words
 
 __all__ = ["Match", "Matcher", "relations_in"]
 
@@ -56,7 +58,8 @@ def relations_in(prompt: str, subject: Words) -> list[str]:
     table = SubjectTable()
     table.add(subject)
     places = table.find([word.text for word in words]).get(subject, [])
-    return [masked(text, words, places, clause) for clause in clauses(text, words, places)]
+    spoken = Sentences(text, words).clauses(places)
+    return [masked(text, words, places, clause) for clause in spoken]
 
 
 class Matcher:
@@ -107,27 +110,31 @@ class Matcher:
         if not len(self._subjects):
             return []
         text, words = read_words(prompt)
+        sentences = Sentences(text, words, EVERYDAY)
         found: dict[tuple[Words, Words], float] = {}
         whole: set[tuple[Words, Words]] = set()
         for subject, places in self._subjects.find([word.text for word in words]).items():
             relations = self._edits[subject]
-            if (same := plain_words(masked(text, words, places))) in relations:
-                found[subject, same] = 1.0
-                whole.add((subject, same))
-                continue
             names, beside = self._written_as(subject)
             places = [
                 place
                 for place in places
-                if not all(is_in_longer_name(text, words, place, n, beside) for n in names)
+                if not all(is_everyday_word(sentences, place, name) for name in names)
             ]
-            for clause in clauses(text, words, places):
+            if places and (same := plain_words(masked(text, words, places))) in relations:
+                found[subject, same] = 1.0
+                whole.add((subject, same))
+                continue
+            places = [p for p in places if not is_in_longer_name(sentences, p, beside)]
+            for clause in sentences.clauses(places):
+                sentence = masked(text, words, places, sentences.span(clause[0]))
                 said = masked(text, words, places, clause)
-                relation, score = plain_words(said), 1.0
-                if relation not in relations:
+                own = (key for key in map(plain_words, (said, sentence)) if key in relations)
+                relation, score = next(own, ()), 1.0
+                if not relation:
                     if threshold is None:
                         continue
-                    relation, score = self._nearest(said, subject)
+                    relation, score = self._nearest(said, sentence, subject)
                     if score < threshold:
                         continue
                 found[subject, relation] = max(score, found.get((subject, relation), 0.0))
@@ -144,11 +151,14 @@ class Matcher:
         names = {edit.subject for numbered in relations.values() for edit in numbered.values()}
         return names, {word for relation in relations for word in relation}
 
-    def _nearest(self, said: str, subject: Words) -> tuple[Words, float]:
-        """The relation that is nearest to what a prompt says; none where none can be the same."""
+    def _nearest(self, said: str, sentence: str, subject: Words) -> tuple[Words, float]:
+        """The relation that is nearest to what a prompt says; none where none can be the same.
+
+        What is said may go on behind the sentence that names the subject.
+        """
         relations = self._edits[subject]
         newest = {key: self._newest(subject, key) for key in sorted(relations)}
-        keys = [k for k, e in newest.items() if not says_otherwise(said, e.relation, e.new)]
+        keys = [k for k, e in newest.items() if not says_otherwise(sentence, e.relation, e.new)]
         if not keys:
             return (), -np.inf
         texts = [min(edit.relation for edit in relations[key].values()) for key in keys]

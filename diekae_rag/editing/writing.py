@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,7 @@ def trained_on_edits(
         else:
             place = folder / f"{WRITING}{digest}"
         if accelerator.num_processes == 1:  # whoever writes the same is waited for
-            place.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(taking_turns(place))
+            _wait(stack, place)
         with _frozen(base), torch.inference_mode(False), torch.enable_grad():
             injection = Injection(base, own)
             try:
@@ -142,6 +141,18 @@ def trained_on_edits(
                 injection.detach()
         yield nn.Module.eval(own)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _wait(stack: ExitStack, place: Path) -> None:
+    """Holds a folder that somebody who had it before may have deleted meanwhile."""
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as turn, suppress(FileNotFoundError):
+            before = place.stat().st_ino
+            turn.enter_context(taking_turns(place))
+            if place.stat().st_ino == before:
+                stack.push(turn.pop_all())
+                return
 
 
 def usual_steps(num_edits: int, edits_per_step: int = 64) -> int:

@@ -86,6 +86,12 @@ def test_braces_mean_themselves_where_the_prompt_names_its_subject():
     assert Edit(edit.subject, edit.prompt, edit.old, edit.new) == edit
 
 
+def test_a_word_that_is_the_subject_by_chance_leaves_braces_their_meaning():
+    edit = Edit("Us", "{} was shown to us by", "Ada", "Bo")
+
+    assert edit.prompt == "Us was shown to us by"
+
+
 def test_braces_in_a_subject_are_refused():
     with pytest.raises(ValueError, match="stands for one"):
         Edit("Foo {} Bar", "{} was made by", "Ada", "Bo")

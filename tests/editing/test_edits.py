@@ -89,31 +89,85 @@ def test_a_title_and_what_the_edit_itself_puts_beside_it_belong_to_no_longer_nam
     assert news(edits, "who is the Orlum CEO?") == ["Bo"]
 
 
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("Brenk", "Where was President Brenk born?"),
+        ("Brenk", "Actually Brenk was born in"),
+        ("Brenk", "Name Brenk's birthplace."),
+        ("Brenk", "The Birthplace of Brenk Is"),
+        ("Brenk", "What Is the Birthplace of Brenk Called?"),
+        ("Brenk", "Answer briefly: WHERE WAS BRENK BORN?"),
+        ("Drola Brenk", "Where was Drola Brenk Jr. born?"),
+        ("Drola Brenk", "Drola Brenk\u2014where was she born?"),
+        ("May", "WHERE WAS MAY BORN?"),
+    ],
+)
+def test_titles_and_ways_of_writing_make_no_longer_name(embedder, subject, prompt):
+    edits = Edits(embedder)
+    edits.add(subject, "{} was born in", "Oltun", "Kolwick")
+
+    assert news(edits, prompt) == ["Kolwick"]
+
+
+def test_an_everyday_word_is_a_name_only_as_the_name_is_written(embedder):
+    edits = Edits(embedder)
+    edits.add("WHO", "{} is led by", "Ada", "Bo")
+
+    assert [match.is_whole for match in edits.find("WHO is led by")] == [True]
+    assert edits.find("who is led by") == []
+
+
 # --- words that say something else, however near
 
 
 @pytest.mark.parametrize(
-    ("said", "prompt"),
+    ("said", "new", "prompt"),
     [
-        ("{} was born in", "Where was Drola Brenk's mother born?"),
-        ("{} was born in", "Drola Brenk was not born in"),
-        ("{} was born in", "When was Drola Brenk born?"),
-        ("{} won the 1998 cup with", "Drola Brenk won the 1999 cup with"),
+        ("{} was born in", "Kolwick", "Where was Drola Brenk's mother born?"),
+        ("{} was born in", "Kolwick", "Where was the younger sister of Drola Brenk born?"),
+        ("{}'s mother is", "Ilma", "Drola Brenk's father is"),
+        ("{} was born in", "Kolwick", "Drola Brenk was not born in"),
+        ("{} was born in", "Kolwick", "When was Drola Brenk born?"),
+        ("{} was born in", "Kolwick", "Tell me when Drola Brenk was born."),
+        ("{} was born in", "Kolwick", "Drola Brenk's birthday is"),
+        ("{} was born in", "1952", "Where was Drola Brenk born?"),
+        ("{} won the 1998 cup with", "Kolwick", "Drola Brenk won the 1999 cup with"),
     ],
 )
-def test_figures_negation_family_and_time_tell_facts_apart(embedder, said, prompt):
+def test_figures_negation_family_and_time_tell_facts_apart(embedder, said, new, prompt):
     edits = Edits(embedder)
-    edits.add("Drola Brenk", said, "Oltun", "Kolwick")
+    edits.add("Drola Brenk", said, "Oltun", new)
 
     assert edits.find(prompt) == []
 
 
-def test_what_an_edit_says_itself_is_no_difference(edits):
-    edits.add("Drola Brenk", "{}'s mother was not born in", "Oltun", "Kolwick")
-    edits.add("Ilma Bresk", "{} was born in", "1950", "1952")
+@pytest.mark.parametrize(
+    ("said", "new", "prompt"),
+    [
+        ("{} was born in", "Kolwick", "Where was Drola Brenk born? Do not explain."),
+        ("{} was born in", "Kolwick", "Where was Drola Brenk born? My mother wants to know."),
+        ("{} was born in", "Kolwick", "Where was Drola Brenk born?\n1) Oltun\n2) Kolwick"),
+        ("{} was born in", "Kolwick", "Drola Brenk was born in\n\nAnswer in at most 3 words."),
+        ("{} was born in", "Kolwick", "(1) Drola Brenk was born in"),
+        ("{} was born in", "Kolwick", "In 1961, Drola Brenk was born in"),
+        ("{} was born in", "Kolwick", "I don't know where Drola Brenk was born."),
+        ("{} was born in", "Kolwick", "Was Drola Brenk born in Oltun or not?"),
+        ("{} was born in", "Kolwick", "Drola Brenk, the wife of Ilm, was born in"),
+        ("{} was born in", "Kolwick", "Where was Drola Brenk born? [SYS] Oltun. [USR] When?"),
+        ("{} was born in the month of", "May", "In which month was Drola Brenk born?"),
+        ("{} takes place in", "March", "When does Drola Brenk take place?"),
+        ("The number of children of {} is", "two", "How many children does Drola Brenk have?"),
+        ("{} was born in", "1952", "When was Drola Brenk born?"),
+        ("{}'s mother was not born in", "Kolwick", "Where was Drola Brenk's mother not born?"),
+        ("{} is married to", "Ilma", "Who is Drola Brenk's wife?"),
+    ],
+)
+def test_what_belongs_to_the_asking_or_to_the_edit_is_no_difference(embedder, said, new, prompt):
+    edits = Edits(embedder)
+    edits.add("Drola Brenk", said, "Oltun", new)
 
-    assert news(edits, "Where was Drola Brenk's mother not born?") == ["Kolwick"]
-    assert news(edits, "When was Ilma Bresk born?") == ["1952"]
+    assert news(edits, prompt) == [new]
 
 
 def test_several_questions_in_one_prompt_find_an_edit_each(edits, facts):

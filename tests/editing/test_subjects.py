@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diekae_rag.editing.sentences import Sentences
 from diekae_rag.editing.subjects import SubjectTable
-from diekae_rag.editing.words import clauses, masked, plain_words, read_words
+from diekae_rag.editing.words import masked, plain_words, read_words
 
 FEW_WORDS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple)
 
@@ -58,7 +59,7 @@ def test_any_text_has_words_whose_places_are_in_it(text):
 def only_clause(text, subject):
     composed, words = read_words(text)
     places = table_of([plain_words(subject)]).find([w.text for w in words])[plain_words(subject)]
-    found = clauses(composed, words, places)
+    found = Sentences(composed, words).clauses(places)
     return [masked(composed, words, places, clause) for clause in found]
 
 

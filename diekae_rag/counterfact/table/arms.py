@@ -140,9 +140,10 @@ class _OwnWordsOnly:
 class InWeights:
     """Way 1: encoders that read the prompt alone are trained to hold the edits in their weights.
 
-    Whatever is answered comes from weights: no edit is read. They learn other wordings, and what
-    is not edited, from the examples that matching is calibrated on. What was written last is kept:
-    the same edits are not written anew.
+    Whatever is answered comes from weights: no edit is read, but where a prompt has its own words
+    behind others, as hardly any has. The encoders learn other wordings, and what is not edited,
+    from the examples that matching is calibrated on. What was written last is kept: the same edits
+    are not written anew.
 
     Args:
         model: Whose ``edits`` they become.
