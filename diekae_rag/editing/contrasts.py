@@ -34,6 +34,7 @@ _WHOSE = re.compile(
 _NOT_KIN = re.compile(r"\b(mother|father)[ -]?(tongue|land)|\btwin (city|town)", re.IGNORECASE)
 _OF_KIN = re.compile(rf"\b({_ANY_KIN}|married|marr(y|ies)|wed|birth to)\b", re.IGNORECASE)
 
+_SUBJECT = re.compile(rf"\b{PLACEHOLDER}\b")
 _NEGATION = re.compile(r"(?<!\bor )\b(not|never|no longer|neither)\b|n['\u2019]t\b", re.IGNORECASE)
 
 _TIME = re.compile(
@@ -93,7 +94,7 @@ def _other_figures(said: str, relation: str) -> bool:
 
 def _is_negated(said: str) -> bool:
     """Whether something is denied of the subject; what comes before it is the asker's own."""
-    return bool(_NEGATION.search(said.partition(PLACEHOLDER)[2]))
+    return any(_NEGATION.search(behind) for behind in _SUBJECT.split(said, 1)[1:])
 
 
 def _other_person(said: str, relation: str) -> bool:
