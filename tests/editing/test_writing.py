@@ -2,6 +2,7 @@
 
 import json
 import threading
+from itertools import groupby
 
 import pytest
 import torch
@@ -242,31 +243,36 @@ def test_whoever_has_the_folder_open_answers_from_the_weights(model, embedder, f
     assert model.edits.written_now() == (None, frozenset())
 
 
-def test_who_writes_the_same_in_one_folder_waits_for_the_other(
+def test_those_who_write_the_same_in_one_folder_wait_for_each_other(
     model, embedder, facts, tmp_path, monkeypatch
 ):
     edits = [Edit(*fact.values(), id=str(n)) for n, fact in enumerate(facts)]
     at = (model.base, model.encoders, model.tokenizer, edits, tmp_path)
     order, drawn = [], EditQuestions.draw
 
-    def write(name):
+    def write():
         with trained_on_edits(*at, num_steps=3, checkpoint_every=1):
-            order.append(name)
+            order.append(threading.current_thread())
 
-    other = threading.Thread(target=write, args=("other",))
+    others = [threading.Thread(target=write) for _ in range(2)]
+    waiting = list(others)
 
     def draw(self, number):
-        if threading.current_thread() is not other and number == 1:
+        if number == 1 and waiting:  # the second comes to the first, the third to the second
+            other = waiting.pop()
             other.start()
-            other.join(timeout=1)
-            order.append("still waiting" if other.is_alive() else "not waited")
+            other.join(timeout=0.5)
+        order.append(threading.current_thread())
         return drawn(self, number)
 
     monkeypatch.setattr(EditQuestions, "draw", draw)
-    write("first")
-    other.join(timeout=60)
+    write()
+    for other in reversed(others):
+        other.join(timeout=60)
 
-    assert order == ["still waiting", "first", "other"]
+    turns = [thread for thread, _ in groupby(order)]
+    assert len(order) == 4 * len(turns)
+    assert set(turns) == {threading.current_thread(), *others}
     assert list(tmp_path.iterdir()) == []
 
 
