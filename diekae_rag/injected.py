@@ -112,6 +112,7 @@ class InjectedModel:
             StatesError: The file is of other encoders or another precision, or no such file.
 
         Example:
+            >>> from diekae_rag import DiekaeModel
             >>> model = DiekaeModel.from_pretrained("demo")
             >>> states = model.keep_states()
             >>> passages = ["Brenk Mills is based in Oltun."]
