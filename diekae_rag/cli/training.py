@@ -91,7 +91,7 @@ def train(
     accelerate launch -m diekae_rag train FOLDER ...
     """
     quiet_libraries()
-    from diekae_rag.training.launching import leave_processes
+    from diekae_rag.training.launching import end_process, leave_processes
     from diekae_rag.training.plan import TrainingPlan, read_plan
     from diekae_rag.training.run import run_plan
 
@@ -135,9 +135,10 @@ def train(
         leave_processes()
     if as_json:
         show_json({"folder": str(folder), "seconds": seconds})
-        return
-    for name, spent in seconds.items():
-        show(f"{name}: {spent / 60:.1f} minutes")
+    else:
+        for name, spent in seconds.items():
+            show(f"{name}: {spent / 60:.1f} minutes")
+    end_process()
     if (folder / "encoders").exists():
         show(f"Encoders: {folder / 'encoders'}. Measure: diekae eval --model {folder / 'encoders'} "
              "--data FILE")  # fmt: skip

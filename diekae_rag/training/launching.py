@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from diekae_rag.training.schedule import Schedule
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["default_accelerator", "leave_processes", "start_engine"]
+__all__ = ["default_accelerator", "end_process", "leave_processes", "start_engine"]
 
 
 def default_accelerator(**options: Any) -> Accelerator:
@@ -77,6 +78,18 @@ def leave_processes() -> None:
     """Parts this process from the others, for when it ends: their threads may not outlive it."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def end_process() -> None:
+    """Ends this process well at once, if it is one of several and everything is done.
+
+    Threads of gloo that are left when the interpreter takes itself down abort it now and then
+    (torch 2.13), and whoever launched it would take the run for failed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _is_set(name: str) -> bool:

@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor
 
 from diekae_rag.errors import TrainingError
 from diekae_rag.training.checkpoints import newest_checkpoint, saved_progress
-from diekae_rag.training.launching import leave_processes
+from diekae_rag.training.launching import end_process, leave_processes
 from diekae_rag.training.loop import default_accelerator, train
 from diekae_rag.training.schedule import Schedule
 from diekae_rag.training.zero import check_deepspeed
@@ -311,3 +311,4 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         leave_results(Path(sys.argv[1]) / name, name, both)
     leave_processes()
+    end_process()
