@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,9 +137,13 @@ def train(
     if as_json:
         show_json({"folder": str(folder), "seconds": seconds})
     else:
-        for name, spent in seconds.items():
-            show(f"{name}: {spent / 60:.1f} minutes")
+        _tell(folder, seconds)
     end_process()
+
+
+def _tell(folder: Path, seconds: Mapping[str, float]) -> None:
+    for name, spent in seconds.items():
+        show(f"{name}: {spent / 60:.1f} minutes")
     if (folder / "encoders").exists():
         show(f"Encoders: {folder / 'encoders'}. Measure: diekae eval --model {folder / 'encoders'} "
              "--data FILE")  # fmt: skip
