@@ -143,10 +143,8 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Learn from examples in which other words an edit is meant."""
-    from diekae_rag.editing.lines import read_examples
-
     edits = _open(folder, embedder, create=True)
-    found = edits.calibrate(read_examples(file), false_share=false_share)
+    found = edits.calibrate(file, false_share=false_share)
     if as_json:
         show_json(asdict(found))
         return

@@ -110,10 +110,12 @@ class Matcher:
         if not len(self._subjects):
             return []
         text, words = read_words(prompt)
+        if not (named := self._subjects.find([word.text for word in words])):
+            return []
         sentences = Sentences(text, words, EVERYDAY)
         found: dict[tuple[Words, Words], float] = {}
         whole: set[tuple[Words, Words]] = set()
-        for subject, places in self._subjects.find([word.text for word in words]).items():
+        for subject, places in named.items():
             relations = self._edits[subject]
             names, beside = self._written_as(subject)
             places = [

@@ -36,9 +36,7 @@ class Sentences:
         self.is_in_capitals = text.isupper()
         self._ends = [0, *(match.end() for match in _END.finditer(text))]
         self._small = [
-            number
-            for number, word in enumerate(words)
-            if text[word.start].islower() and word.text not in everyday
+            word.start for word in words if text[word.start].islower() and word.text not in everyday
         ]
 
     def span(self, at: int) -> tuple[int, int]:
@@ -64,12 +62,9 @@ class Sentences:
 
     def has_small_letters(self, place: tuple[int, int]) -> bool:
         """Whether words beside these in their sentence begin with a small letter."""
-        first, after = place
-        start, end = self.span(self.words[first].start)
-        before = bisect_left(self._small, first) > bisect_left(
-            self._small, start, key=lambda number: self.words[number].start
-        )
-        behind = bisect_left(self._small, after) < bisect_left(
-            self._small, end, key=lambda number: self.words[number].start
-        )
-        return before or behind
+        first, last = self.words[place[0]], self.words[place[1] - 1]
+        start, end = self.span(first.start)
+        return self._is_any_small(start, first.start) or self._is_any_small(last.end, end)
+
+    def _is_any_small(self, left: int, right: int) -> bool:
+        return bisect_left(self._small, left) < bisect_left(self._small, right)
